@@ -6,8 +6,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use identity::{Authorized, Caller};
+use meta::Tx;
+use meta::events::{self, EventAction};
 use meta::repositories::{self, RepositoryRow};
-use meta::{Tx, events};
 use model::artifact_name::PackageName;
 use model::name::{ImageName, ImagePath, Location, RepositoryName};
 use model::permission::Permission;
@@ -157,7 +158,7 @@ impl ImageContext {
     /// Returns the audit event of an action of the caller on this image.
     pub(crate) fn event(&self, action: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
-            action: action.to_owned(),
+            action,
             principal: self.principal.clone(),
             resource: format!("{}/{}", self.repository_name, self.image_name()),
             tag: None,

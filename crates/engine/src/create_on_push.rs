@@ -4,8 +4,9 @@
 //! silently become a new repository.
 
 use identity::{AuthorizationMode, Caller};
+use meta::events::{self, EventAction};
 use meta::repositories::{self, RepositoryRow};
-use meta::{MetaError, Tx, epochs, events, projects};
+use meta::{MetaError, Tx, epochs, projects};
 use model::name::RepositoryName;
 use model::resource::Resource;
 

@@ -123,10 +123,10 @@ impl Engine {
             if !webhooks.is_empty() && !exists_again(tx, &name, artifact)? {
                 let DeletedArtifact { image, tag, digest } = artifact;
                 let (tag, digest) = (tag.as_deref(), digest.as_ref());
-                changes.push(WebhookChange { action: "DELETE", image, tag, digest });
+                changes.push(WebhookChange { action: WebhookAction::Delete, image, tag, digest });
             }
         }
-        outbox::insert(tx, &webhooks, (&name, now), &changes)
+        outbox::insert(tx, &webhooks, &name, now, &changes)
     }
 }
 
@@ -163,7 +163,7 @@ impl ImageContext {
         tags: &[Option<&str>],
         now: i64,
     ) -> Result<(), MetaError> {
-        let (action, image) = ("INSERT", self.image_name());
+        let (action, image) = (WebhookAction::Insert, self.image_name());
         let changes: Vec<_> = tags
             .iter()
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })

@@ -1,6 +1,6 @@
 //! The proof that a caller has a permission on a resource.
 
-use meta::events;
+use meta::events::{self, EventAction};
 use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::resource::Resource;
@@ -84,7 +84,7 @@ impl Authorized {
     /// Returns the audit event of an action of this caller. It is written in the transaction that makes the change.
     pub fn event(&self, action: &str, resource: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
-            action: action.to_owned(),
+            action,
             principal: self.caller.principal.to_string(),
             resource: resource.to_owned(),
             tag: None,

@@ -113,11 +113,11 @@ fn read_attachment(row: &SqlRow<'_>) -> Result<AttachmentDetails, MetaError> {
 /// Returns the attachments whose digests sort after `last`, in the order of their digests.
 pub fn list(
     tx: &mut Tx<'_>,
-    of: AttachmentScope<'_>,
+    scope: AttachmentScope<'_>,
     last: &str,
     limit: i64,
 ) -> Result<Vec<AttachmentDetails>, MetaError> {
-    match of {
+    match scope {
         AttachmentScope::Repository(id) => {
             tx.query(OF_REPOSITORY_SQL, params![id, last, limit], read_attachment)
         }
@@ -160,8 +160,10 @@ pub fn find(
 /// Gives a version with a subject a name and a namespace. Returns `false` if the name is taken.
 pub fn insert(
     tx: &mut Tx<'_>,
-    (repository, version): (&Id, &Id),
-    (id, namespace): (&AttachmentId, &str),
+    repository: &Id,
+    version: &Id,
+    id: &AttachmentId,
+    namespace: &str,
 ) -> Result<bool, MetaError> {
     let name = id.to_string();
     // A name is free if its image is being deleted, even if the rows still exist.

@@ -9,6 +9,37 @@ use model::digest::Digest;
 
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, params};
 
+/// The state of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// An upload still fills the file.
+    Uploading,
+    /// The copy is the one in service of its blob.
+    Live,
+    /// No pull reads the copy, because a check found wrong bytes in its file.
+    Quarantined,
+    /// The file is to be deleted.
+    Trash,
+}
+
+impl CopyState {
+    /// Returns the name of the state in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploading => "uploading",
+            Self::Live => "live",
+            Self::Quarantined => "quarantined",
+            Self::Trash => "trash",
+        }
+    }
+
+    /// Returns the state with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Uploading, Self::Live, Self::Quarantined, Self::Trash];
+        all.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
 /// The copy of a blob, as a pull needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobCopy {
@@ -70,7 +101,8 @@ pub fn find_quarantined(
 /// takes the blob from one of them.
 pub fn list_holders(
     tx: &mut Tx<'_>,
-    (project, location): (&str, &str),
+    project: &str,
+    location: &str,
     digest: &Digest,
     limit: i64,
 ) -> Result<Vec<(Id, String)>, MetaError> {
@@ -138,7 +170,8 @@ pub fn make_live(tx: &mut Tx<'_>, copy: &FinishedCopy<'_>) -> Result<Option<Id>,
 pub fn link(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (digest, size): (&Digest, i64),
+    digest: &Digest,
+    size: i64,
     now: i64,
 ) -> Result<bool, MetaError> {
     let linked = tx.execute(
@@ -178,9 +211,11 @@ pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError>
     )
 }
 
-/// Returns the state of a copy: `uploading`, `live`, `quarantined` or `trash`.
-pub fn find_copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
-    tx.query_first("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
+/// Returns the state of a copy.
+pub fn find_copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<CopyState>, MetaError> {
+    tx.query_first("SELECT state FROM copies WHERE id = ?1", params![id], |row| {
+        CopyState::parse(&row.text(0)?).ok_or_else(|| MetaError::corrupt("a copy's state"))
+    })
 }
 
 /// Moves a copy in the state `uploading` to the trash. A copy in another state stays as it is.
@@ -213,7 +248,8 @@ pub fn quarantine(tx: &mut Tx<'_>, id: &Id, now: i64) -> Result<u64, MetaError> 
 pub fn mark_verified(
     tx: &mut Tx<'_>,
     id: &Id,
-    (mtime_ns, ctime_ns): (i64, i64),
+    mtime_ns: i64,
+    ctime_ns: i64,
     now: i64,
 ) -> Result<u64, MetaError> {
     tx.execute(
@@ -261,21 +297,37 @@ pub struct DueCopy {
     pub blob: BlobCopy,
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`list_due_copies`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str =
     "SELECT id, size, mtime_ns, ctime_ns, verified_at, digest FROM copies
      WHERE state IN ('live', 'quarantined') AND verified_at <= ?1 AND (verified_at, id) > (?2, ?3)
      ORDER BY verified_at, id LIMIT ?4";
 
-/// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first.
-/// `last` is the time of the last check and the id of the copy after which the list continues.
+/// A position in the list of the copies whose check is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckPosition {
+    /// The time of the last check of the copy.
+    pub verified_at: i64,
+    /// The id of the copy.
+    pub copy_id: Id,
+}
+
+impl CheckPosition {
+    /// Returns the position before all copies.
+    pub fn start() -> Self {
+        Self { verified_at: i64::MIN, copy_id: Id::from([0; 16]) }
+    }
+}
+
+/// Returns the live and quarantined copies whose last check was at `until` or before, the longest unchecked first. The
+/// list continues after the position `last`.
 pub fn list_due_copies(
     tx: &mut Tx<'_>,
     until: i64,
-    last: (i64, &Id),
+    last: CheckPosition,
     limit: i64,
 ) -> Result<Vec<DueCopy>, MetaError> {
-    tx.query(DUE_SQL, params![until, last.0, last.1, limit], |row| {
+    tx.query(DUE_SQL, params![until, last.verified_at, &last.copy_id, limit], |row| {
         Ok(DueCopy { digest: digest_at(row, 5)?, blob: BlobCopy::read(row)? })
     })
 }

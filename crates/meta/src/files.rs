@@ -182,10 +182,12 @@ pub fn find_manifest_bytes(
 /// Returns the files whose digests come after `last` in the given direction, each digest once.
 pub fn list(
     tx: &mut Tx<'_>,
-    (of, direction): (FileScope<'_>, SortDirection),
-    (last, limit): (&str, i64),
+    scope: FileScope<'_>,
+    direction: SortDirection,
+    last: &str,
+    limit: i64,
 ) -> Result<Vec<RepositoryFile>, MetaError> {
-    let mut files = match of {
+    let mut files = match scope {
         FileScope::Repository(id) => {
             blobs_and_manifests(tx, direction, BLOBS_SQL, MANIFESTS_SQL, params![id, last, limit])?
         }

@@ -93,7 +93,7 @@ pub const OF_PACKAGE_BY_UPLOAD: TimeOrderedList =
 pub const OF_PACKAGE_BY_UPDATE: TimeOrderedList =
     TimeOrderedList(time_list_sql!("package_id", "updated_at"));
 
-/// The ascending and the descending statement of [`of_package`]. A test checks their query plans.
+/// The ascending and the descending statement of [`list_of_package`]. A test checks their query plans.
 pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
     select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
     select!("WHERE v.package_id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),
@@ -135,16 +135,38 @@ pub fn set_annotations(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Resu
     tx.execute(sql, params![version, annotations])
 }
 
-/// Returns the manifests of a repository or an image that come after a time and an id in the given direction. `scope`
-/// is the id of the repository or of the image, as the list needs it.
+/// A position in a list in the order of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimePosition {
+    /// The time by which the list is ordered.
+    pub time: i64,
+    /// The id of the version.
+    pub version: Id,
+}
+
+/// A query for manifests of a repository or an image in the order of a time.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeOrderedQuery<'a> {
+    /// The list.
+    pub list: TimeOrderedList,
+    /// The direction of the list.
+    pub direction: SortDirection,
+    /// The id of the repository or of the image, as the list needs it.
+    pub scope: &'a Id,
+    /// The position after which the list continues.
+    pub last: TimePosition,
+    /// The largest number of manifests to return.
+    pub limit: i64,
+}
+
+/// Returns the manifests of a repository or an image that come after a position in the order of a time.
 pub fn list_by_time(
     tx: &mut Tx<'_>,
-    (list, direction): (TimeOrderedList, SortDirection),
-    scope: &Id,
-    (time, id): (i64, &Id),
-    limit: i64,
+    query: TimeOrderedQuery<'_>,
 ) -> Result<Vec<ManifestDetails>, MetaError> {
-    tx.query(direction.choose(list.0), params![scope, time, id, limit], read_image)
+    let TimeOrderedQuery { list, direction, scope, last, limit } = query;
+    let params = params![scope, last.time, &last.version, limit];
+    tx.query(direction.choose(list.0), params, read_image)
 }
 
 /// Returns the manifests of an image that come after `last` in the given direction. `last` is a digest, or a text that

@@ -8,7 +8,8 @@ pub fn acquire(
     tx: &mut Tx<'_>,
     name: &str,
     holder: &str,
-    (now, expires_at): (i64, i64),
+    now: i64,
+    expires_at: i64,
 ) -> Result<Option<i64>, MetaError> {
     tx.query_first(
         "INSERT INTO leases (name, holder, fence, expires_at) VALUES (?1, ?2, 1, ?4)

@@ -8,13 +8,37 @@ use model::name::RepositoryName;
 
 use crate::{Id, MetaError, SqlParam, Tx, opt_digest_at, params};
 
+/// The kind of a change of which webhooks are notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookAction {
+    /// A manifest was pushed, or a tag was set.
+    Insert,
+    /// A manifest or a tag was deleted.
+    Delete,
+}
+
+impl WebhookAction {
+    /// Returns the name of the action in messages and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Returns the action with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Insert, Self::Delete].into_iter().find(|action| action.as_str() == text)
+    }
+}
+
 /// A message that waits for its webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookMessage {
     /// The id of the message, which is the same each time that the message is sent.
     pub id: Id,
-    /// The kind of change: `INSERT` or `DELETE`.
-    pub action: String,
+    /// The kind of change.
+    pub action: WebhookAction,
     /// The name of the repository.
     pub repository: RepositoryName,
     /// The name of the image.
@@ -32,8 +56,8 @@ pub struct WebhookMessage {
 /// A change of an image, of which webhooks are notified.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookChange<'a> {
-    /// The kind of change: `INSERT` or `DELETE`.
-    pub action: &'static str,
+    /// The kind of change.
+    pub action: WebhookAction,
     /// The name of the image.
     pub image: &'a str,
     /// The tag, if the change set or deleted one.
@@ -46,7 +70,8 @@ pub struct WebhookChange<'a> {
 pub fn insert(
     tx: &mut Tx<'_>,
     webhooks: &[&str],
-    (repository, now): (&RepositoryName, i64),
+    repository: &RepositoryName,
+    now: i64,
     changes: &[WebhookChange<'_>],
 ) -> Result<(), MetaError> {
     let repository = repository.to_string();
@@ -61,7 +86,7 @@ pub fn insert(
             vec![
                 SqlParam::from(id),
                 SqlParam::from(*webhook),
-                SqlParam::from(change.action),
+                SqlParam::from(change.action.as_str()),
                 SqlParam::from(repository.as_str()),
                 SqlParam::from(change.image),
                 SqlParam::from(tag),
@@ -81,7 +106,7 @@ pub fn insert(
     Ok(())
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`list_due`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str =
     "SELECT id, action, repository, image, tag, digest, occurred_at, put_off FROM outbox
      WHERE webhook = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3";
@@ -95,10 +120,11 @@ pub fn list_due(
     limit: i64,
 ) -> Result<Vec<WebhookMessage>, MetaError> {
     tx.query(DUE_SQL, params![webhook, now, limit], |row| {
+        let action = WebhookAction::parse(&row.text(1)?);
         let repository = row.text(2)?.parse();
         Ok(WebhookMessage {
             id: row.id(0)?,
-            action: row.text(1)?,
+            action: action.ok_or_else(|| MetaError::corrupt("the action of a message"))?,
             repository: repository.map_err(|_| MetaError::corrupt("a repository's name"))?,
             image: row.text(3)?,
             tag: row.opt_text(4)?,
@@ -109,7 +135,7 @@ pub fn list_due(
     })
 }
 
-/// The statement of [`waiting`]. A test checks its query plan.
+/// The statement of [`count_waiting`]. A test checks its query plan.
 pub(crate) const WAITING_SQL: &str = "SELECT COUNT(*), MIN(due_at) FROM
      (SELECT due_at FROM outbox WHERE webhook = ?1 ORDER BY due_at, id LIMIT ?2) few";
 
@@ -138,7 +164,7 @@ pub fn put_behind(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaErro
     )
 }
 
-/// The statement of [`forget`]. A test checks its query plan.
+/// The statement of [`delete_old`]. A test checks its query plan.
 pub(crate) const FORGET_SQL: &str = "DELETE FROM outbox WHERE id IN
      (SELECT id FROM outbox WHERE occurred_at < ?1 ORDER BY occurred_at, id LIMIT ?2) RETURNING webhook";
 

@@ -188,7 +188,8 @@ pub(crate) const LIST_SQL: &str =
 /// Returns the repositories of a project and location whose names sort after `last`, in the order of their names.
 pub fn list(
     tx: &mut Tx<'_>,
-    (project, location): (&ProjectId, &Location),
+    project: &ProjectId,
+    location: &Location,
     last: &str,
     limit: i64,
 ) -> Result<Vec<RepositoryDetails>, MetaError> {

@@ -8,11 +8,7 @@ const RETENTION_MICROS: i64 = 7 * 24 * 3600 * 1_000_000;
 
 /// Revokes a token, and deletes some revocations that are too old to matter. Returns `false` if the token was revoked
 /// before, or if it expired so long ago that no upload and no other token can depend on it.
-pub fn revoke(
-    tx: &mut Tx<'_>,
-    token: &str,
-    (now, expires_at): (i64, i64),
-) -> Result<bool, MetaError> {
+pub fn revoke(tx: &mut Tx<'_>, token: &str, now: i64, expires_at: i64) -> Result<bool, MetaError> {
     let too_old = now - RETENTION_MICROS;
     if expires_at < too_old || is_revoked(tx, token)? {
         return Ok(false);
@@ -28,7 +24,7 @@ pub fn revoke(
     Ok(true)
 }
 
-/// The statement by which [`insert`] deletes old revocations. It deletes a few at a time, so that no revocation waits
+/// The statement by which [`revoke`] deletes old revocations. It deletes a few at a time, so that no revocation waits
 /// for many deletions. A test checks its query plan.
 pub(crate) const FORGET_SQL: &str = "DELETE FROM revoked_tokens WHERE id IN
      (SELECT id FROM revoked_tokens WHERE expires_at < ?1 ORDER BY expires_at LIMIT 100)";
@@ -42,7 +38,7 @@ pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
     Ok(found.is_some())
 }
 
-/// The statement of [`since`]. A test checks its query plan.
+/// The statement of [`list_since`]. A test checks its query plan.
 pub(crate) const SINCE_SQL: &str =
     "SELECT number, id FROM revoked_tokens WHERE number > ?1 ORDER BY number LIMIT ?2";
 

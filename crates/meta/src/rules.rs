@@ -69,7 +69,7 @@ pub fn list(
     tx.query(LIST_SQL, params![repository, last, limit], read_rule)
 }
 
-/// The statement of [`of`]. A test checks its query plan.
+/// The statement of [`list_applicable`]. A test checks its query plan.
 pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')");
 
 /// Returns the rules about an operation on an image: first the rule of the image, then the rule of the whole
@@ -77,7 +77,8 @@ pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')"
 pub fn list_applicable(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (RuleOperation, &str),
+    operation: RuleOperation,
+    package: &str,
 ) -> Result<Vec<RuleRow>, MetaError> {
     let mut rules =
         tx.query(OF_SQL, params![repository, operation.as_str(), package], read_rule)?;
@@ -90,7 +91,8 @@ pub fn list_applicable(
 pub fn find_name_by_scope(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (operation, package): (RuleOperation, &str),
+    operation: RuleOperation,
+    package: &str,
 ) -> Result<Option<String>, MetaError> {
     tx.query_first(
         "SELECT name FROM rules WHERE repository_id = ?1 AND operation = ?2 AND package = ?3",

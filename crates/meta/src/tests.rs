@@ -143,7 +143,7 @@ pub(crate) fn ensure_image(
     let id = repositories::find(tx, &name)?.expect("it was just made").id;
     let path =
         ImagePath { project: name.project, repository: name.repository, image: parsed(image) };
-    let package = packages::ensure(tx, &id, (&path, &name.location), NOW)?;
+    let package = packages::ensure(tx, &id, &path, &name.location, NOW)?;
     Ok(TestImage { repository: id, package })
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn add_blob(tx: &mut Tx<'_>, repository: &Id, bytes: &[u8]) -> Result
         tx,
         &blobs::FinishedCopy { id: &id, digest: &digest, size, mtime_ns: 1, ctime_ns: 2, now: NOW },
     )?;
-    blobs::link(tx, repository, (&digest, size), NOW)?;
+    blobs::link(tx, repository, &digest, size, NOW)?;
     Ok(id)
 }
 

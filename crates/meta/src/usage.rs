@@ -8,7 +8,8 @@ use crate::{Id, MetaError, Tx, params};
 pub fn add_pulls(
     tx: &mut Tx<'_>,
     version: &Id,
-    (day, pulls): (i64, i64),
+    day: i64,
+    pulls: i64,
     last_pulled_at: i64,
 ) -> Result<(), MetaError> {
     let exists =
@@ -30,7 +31,8 @@ pub fn add_pulls(
 pub fn record_pulls_of_children(
     tx: &mut Tx<'_>,
     index: &Id,
-    (after, limit): (i64, i64),
+    after: i64,
+    limit: i64,
     last_pulled_at: i64,
 ) -> Result<Option<i64>, MetaError> {
     let children = tx.query(

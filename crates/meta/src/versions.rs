@@ -214,7 +214,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     Ok((inserted == 1).then_some(id))
 }
 
-/// The statement of [`adopt`]. A test checks its query plan.
+/// The statement of [`backfill_repository`]. A test checks its query plan.
 pub(crate) const ADOPT_SQL: &str =
     "UPDATE versions SET repository_id = (SELECT p.repository_id FROM packages p WHERE p.id = versions.package_id)
      WHERE id IN (SELECT id FROM versions WHERE repository_id IS NULL LIMIT ?1)";
@@ -257,7 +257,7 @@ pub struct ReferrerSize {
     pub annotations: i64,
 }
 
-/// The statement of [`referrer_sizes`]. A test checks its query plan.
+/// The statement of [`list_referrer_sizes`]. A test checks its query plan.
 pub(crate) const REFERRER_SIZES_SQL: &str =
     "SELECT digest, artifact_type, octet_length(annotations)
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
@@ -268,7 +268,8 @@ pub fn list_referrer_sizes(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
-    (last, limit): (&str, i64),
+    last: &str,
+    limit: i64,
 ) -> Result<Vec<ReferrerSize>, MetaError> {
     tx.query(REFERRER_SIZES_SQL, params![package, subject.as_str(), last, limit], |row| {
         Ok(ReferrerSize {
@@ -294,21 +295,32 @@ pub struct Referrer {
     pub annotations: String,
 }
 
-/// The statement of [`referrers`]. A test checks its query plan.
+/// The statement of [`list_referrers`]. A test checks its query plan.
 pub(crate) const REFERRERS_SQL: &str =
     "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 AND digest <= ?4
        AND (artifact_type = ?5 OR ?5 = '') ORDER BY digest";
 
-/// Returns the manifests of an image that refer to `subject`, in the order of their digests: from `from` (excluded) to
-/// `to` (included), of one artifact type, or of all types if `artifact_type` is empty.
+/// A range of the list of the manifests that refer to a subject.
+#[derive(Debug, Clone, Copy)]
+pub struct ReferrerRange<'a> {
+    /// The digest before the range, or an empty text for the beginning of the list.
+    pub last: &'a str,
+    /// The last digest of the range.
+    pub to: &'a Digest,
+    /// The artifact type of the manifests, or an empty text for all types.
+    pub artifact_type: &'a str,
+}
+
+/// Returns the manifests of an image that refer to `subject` and lie in the range, in the order of their digests.
 pub fn list_referrers(
     tx: &mut Tx<'_>,
     package: &Id,
     subject: &Digest,
-    (from, to, artifact_type): (&str, &Digest, &str),
+    range: ReferrerRange<'_>,
 ) -> Result<Vec<Referrer>, MetaError> {
-    let params = params![package, subject.as_str(), from, to.as_str(), artifact_type];
+    let ReferrerRange { last, to, artifact_type } = range;
+    let params = params![package, subject.as_str(), last, to.as_str(), artifact_type];
     tx.query(REFERRERS_SQL, params, |row| {
         Ok(Referrer {
             digest: digest_at(row, 0)?,

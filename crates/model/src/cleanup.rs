@@ -139,7 +139,8 @@ impl CleanupPolicies {
     /// Returns the decision of the policies about a manifest at the time `now`, in microseconds since 1970.
     pub fn decide<F: VersionQueries>(
         &self,
-        (version, now): (CandidateVersion<'_>, i64),
+        version: CandidateVersion<'_>,
+        now: i64,
         facts: &mut F,
     ) -> Result<CleanupDecision<'_>, F::Error> {
         let Some(by) = self.first_match(CleanupAction::Delete, version, now, facts)? else {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use identity::Authorized;
+use meta::Tx;
+use meta::events::{self, EventAction};
 use meta::images::{self, ManifestDetails};
 use meta::packages::{self, PackageDetails};
-use meta::{Tx, events};
 use model::artifact_name::{PackageName, VersionName};
 
 use crate::access::ImageContext;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use identity::{Authorized, Micros};
 use meta::versions::VersionRow;
-use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
@@ -273,7 +273,7 @@ fn delete_blob(
     now: Micros,
 ) -> Result<(), EngineError> {
     if let Some(size) = blobs::find_size(tx, repository, digest)? {
-        versions::bind_blob(tx, repository, (digest, size))?;
+        versions::bind_blob(tx, repository, digest, size)?;
     }
     if let Some(by) = versions::find_manifest_with_blob(tx, repository, digest)? {
         return Err(EngineError::InUse { digest: digest.clone(), by });

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use identity::{AuthorizationMode, Authorized};
+use meta::events::{self, EventAction};
+use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, events, policies};
+use meta::{Id, Tx, cleanups, epochs, policies};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::SortDirection;

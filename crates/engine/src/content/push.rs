@@ -8,8 +8,9 @@ mod references;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use meta::events::{self, EventAction};
 use meta::versions::{self, NewVersion, ReferenceOwner};
-use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
+use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, packages, usage};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::image_config::{ImageConfig, PlatformSummary};

@@ -1,6 +1,6 @@
 //! The manifests of an image whose `subject` is a given digest.
 
-use meta::versions::{Referrer, ReferrerSize};
+use meta::versions::{Referrer, ReferrerRange, ReferrerSize};
 use meta::{packages, versions};
 use model::digest::Digest;
 
@@ -56,8 +56,8 @@ impl RepoAccess<Pull> {
                 // asked.
                 let referrers = match page.iter().rfind(is_wanted) {
                     Some(to) => {
-                        let wanted = wanted.as_deref().unwrap_or_default();
-                        let range = (last.as_str(), &to.digest, wanted);
+                        let artifact_type = wanted.as_deref().unwrap_or_default();
+                        let range = ReferrerRange { last, to: &to.digest, artifact_type };
                         versions::list_referrers(tx, &package, &subject, range)?
                     }
                     None => Vec::new(),

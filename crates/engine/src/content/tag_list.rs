@@ -195,7 +195,7 @@ impl ImagesBelow<'_> {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
         };
-        packages::list_names_between(tx, self.repository, (from, &end), limit as i64)
+        packages::list_names_between(tx, self.repository, from, &end, limit as i64)
     }
 
     /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'

@@ -7,8 +7,9 @@ mod claimed;
 mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
+use meta::gc_queue::{self, ReviewKind};
 use meta::uploads::{self, Upload, UploadKey};
-use meta::{Id, blobs, gc_queue};
+use meta::{Id, blobs};
 use model::digest::{Digest, DigestAlgorithm};
 
 use claimed::ClaimedUpload;

@@ -110,7 +110,7 @@ impl Engine {
                 }
             }
         }
-        let mut last = GcReview { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        let mut last: Option<GcReview> = None;
         loop {
             if mode == GcMode::Collect {
                 self.check_stores().await?;
@@ -124,7 +124,7 @@ impl Engine {
                 .read(move |tx| Ok(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?))
                 .await?;
             let Some(end) = due.last() else { break };
-            last = end.clone();
+            last = Some(end.clone());
             let alone = match mode {
                 GcMode::DryRun => due,
                 GcMode::Collect => self.review_in_batches(due, &mut report).await,
@@ -134,7 +134,7 @@ impl Engine {
                     Ok(verdict) => report.add(verdict),
                     // The review stays in the queue; the others do not wait for it.
                     Err(error) => tracing::warn!(
-                        gc.kind = review.kind, gc.id = review.id, %error,
+                        gc.kind = review.kind.as_str(), gc.id = review.id, %error,
                         "review of {} {} failed and will be repeated", review.kind, review.id
                     ),
                 }
@@ -227,8 +227,8 @@ fn decide_review(
     review: &GcReview,
     times: ReviewTimes,
 ) -> Result<ReviewVerdict, EngineError> {
-    match review.kind.as_str() {
-        LINK_REVIEW => {
+    match review.kind {
+        ReviewKind::Link => {
             let (repository, digest) = parse_link(&review.id)?;
             if versions::find_manifest_with_blob(tx, &repository, &digest)?.is_some() {
                 return Ok(ReviewVerdict::Kept);
@@ -288,7 +288,7 @@ fn carry_out(
             // When the manifests that are bound now are deleted, another review follows, and binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
-                versions::bind_blob(tx, &repository, (&digest, size))?;
+                versions::bind_blob(tx, &repository, &digest, size)?;
             }
         }
         ReviewVerdict::Kept | ReviewVerdict::File => {}

@@ -7,8 +7,7 @@ use std::time::Duration;
 use blob::{BlobError, CopyId, FileTimes};
 use futures_util::StreamExt;
 use identity::micros;
-use meta::Id;
-use meta::blobs::{self, DueCopy};
+use meta::blobs::{self, BlobCopy, CheckPosition, DueCopy};
 use tokio::time::{Instant, sleep_until};
 
 use crate::copy_checks::CheckOutcome;
@@ -106,7 +105,8 @@ impl Engine {
             });
             let due = due.await?;
             let Some(end) = due.last() else { break };
-            last = (end.blob.verified_at, end.blob.copy_id);
+            let BlobCopy { verified_at, copy_id, .. } = end.blob;
+            last = CheckPosition { verified_at, copy_id };
             if self.scrub_some(&due, &mut scrub).await?.is_break() {
                 break;
             }

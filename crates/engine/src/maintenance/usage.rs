@@ -51,7 +51,6 @@ impl Engine {
         const SLICE: i64 = 250;
         let mut after = Some(-1);
         while let Some(position) = after {
-            let children = (position, SLICE);
             after = self
                 .write(move |tx| Ok(usage::record_pulls_of_children(tx, &index, children, last)?))
                 .await?;

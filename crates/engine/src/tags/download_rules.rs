@@ -44,7 +44,7 @@ pub(crate) fn check_download(
     if !repository.has_download_rules {
         return Ok(());
     }
-    let rows = rules::list_applicable(tx, &repository.id, (RuleOperation::Download, image))?;
+    let rows = rules::list_applicable(tx, &repository.id, RuleOperation::Download, image)?;
     for rule in parse_rules(rows)? {
         if !applies(tx, image, &rule, version)? {
             continue;

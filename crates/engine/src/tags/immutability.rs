@@ -32,7 +32,8 @@ impl<'a> TagMutability<'a> {
             true => parse_rules(rules::list_applicable(
                 tx,
                 repository,
-                (RuleOperation::TagMutation, image),
+                RuleOperation::TagMutation,
+                image,
             )?)?,
             false => Vec::new(),
         };

@@ -165,7 +165,7 @@ pub(crate) fn point_tag(
     if let Some(current) = &current {
         check_mutable(tx, image, tag, current)?;
     }
-    tags::set(tx, package, (tag.as_str(), version), now)?;
+    tags::set(tx, package, tag.as_str(), version, now)?;
     let change = tags::TagChange {
         tag: tag.to_string(),
         from: current,

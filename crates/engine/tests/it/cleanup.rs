@@ -120,7 +120,7 @@ async fn a_version_tagged_after_the_decision_stays() {
             let sql = "SELECT package_id FROM versions WHERE id = ?1";
             let package =
                 tx.query_first(sql, &[meta::SqlParam::from(&version)], |row| row.id(0))?;
-            Ok(meta::tags::set(tx, &package.expect("its own"), ("v1", &version), 1)?)
+            Ok(meta::tags::set(tx, &package.expect("its own"), "v1", &version, 1)?)
         })
     })
     .await;
@@ -130,7 +130,7 @@ async fn a_version_tagged_after_the_decision_stays() {
 async fn a_version_pulled_after_the_decision_stays() {
     check_meanwhile(json!({ "moreStaleThan": "60s" }), |version| {
         let later = i64::MAX / 2;
-        Box::new(move |tx| Ok(usage::add_pulls(tx, &version, (1, 1), later)?))
+        Box::new(move |tx| Ok(usage::add_pulls(tx, &version, 1, 1, later)?))
     })
     .await;
 }

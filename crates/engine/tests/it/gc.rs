@@ -69,8 +69,8 @@ async fn expired_uploads_are_deleted_together() {
             start_with_bytes(&access, b"content").await;
         }
         let unreadable = |tx: &mut meta::Tx<'_>| {
-            gc_queue::enqueue(tx, "upload", &["no id".to_owned()], 0)?;
-            gc_queue::enqueue(tx, "copy", &["no id".to_owned()], 0)
+            gc_queue::enqueue(tx, ReviewKind::Upload, &["no id".to_owned()], 0)?;
+            gc_queue::enqueue(tx, ReviewKind::Copy, &["no id".to_owned()], 0)
         };
         registry.meta.write(unreadable).await.expect("it is written");
         registry.clock.advance_minutes(25 * 3600);

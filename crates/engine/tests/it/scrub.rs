@@ -76,7 +76,7 @@ async fn one_process_scrubs_at_a_time() {
     registry.clock.advance_minutes(8 * 24 * 60);
     let now = identity::Clock::now(&*registry.clock);
     let taken = registry.meta.write(move |tx| {
-        meta::leases::acquire(tx, "scrub", "another process", (now, now + 60_000_000))
+        meta::leases::acquire(tx, "scrub", "another process", now, now + 60_000_000)
     });
     assert!(taken.await.expect("writable").is_some());
     assert!(scrub_due(&registry).await.busy);

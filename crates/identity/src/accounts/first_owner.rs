@@ -1,7 +1,8 @@
 //! The first owner: the account that the first start makes, so that somebody can let others in.
 
 use meta::accounts::{AccountKeyRow, AccountRow};
-use meta::{Tx, accounts, epochs, events, policies};
+use meta::events::{self, EventAction};
+use meta::{Tx, accounts, epochs, policies};
 use model::iam_policy::IamPolicy;
 use model::principal::{AccountEmail, PolicyMember};
 use model::resource::ORGANIZATION_NAME;
@@ -176,7 +177,7 @@ fn repair_owner(
 
 pub(crate) fn organization_event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
     events::AuditEvent {
-        action: action.to_owned(),
+        action,
         principal: principal.to_owned(),
         resource: ORGANIZATION_NAME.to_owned(),
         tag: None,

@@ -1,6 +1,7 @@
 //! The keys that are sealed in the database, and the master key that has to open them.
 
-use meta::{Meta, accounts, epochs, events, signing_keys};
+use meta::events::{self, EventAction};
+use meta::{Meta, accounts, epochs, signing_keys};
 use model::principal::AccountEmail;
 
 use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, organization_event};

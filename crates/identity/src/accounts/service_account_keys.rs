@@ -1,7 +1,8 @@
 //! Keys of service accounts.
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
-use meta::{Id, MetaError, Tx, epochs, events};
+use meta::events::{self, EventAction};
+use meta::{Id, MetaError, Tx, epochs};
 use model::principal::AccountEmail;
 
 use crate::accounts::service_accounts::{find_account, require_account};

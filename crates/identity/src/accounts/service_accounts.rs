@@ -1,7 +1,8 @@
 //! Service accounts: create, read, list, update and delete.
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
-use meta::{Tx, epochs, events, policies};
+use meta::events::{self, EventAction};
+use meta::{Tx, epochs, policies};
 use model::name::ProjectId;
 use model::permission::Permission;
 use model::principal::AccountEmail;

@@ -20,14 +20,14 @@ on_each! {
             let run = cleanups::find_due(tx, NOW)?.expect("due");
             assert_eq!(run.cursor, CleanupCursor::start());
             let position = CleanupCursor { package: "i".to_owned(), uploaded_at: 7, version: a };
-            assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 1);
+            assert_eq!(cleanups::advance(tx, &run, &position, run.due_at)?, 1);
             assert_eq!(cleanups::find_due(tx, NOW)?.expect("not done").cursor, position);
-            assert_eq!(cleanups::advance(tx, &run, (&CleanupCursor::start(), NOW + 9))?, 1);
+            assert_eq!(cleanups::advance(tx, &run, &CleanupCursor::start(), NOW + 9)?, 1);
             assert_eq!(due(tx, NOW + 8)?, "b");
             // The cleanup is scheduled again during a run. The position of that run is not recorded any more.
             let run = cleanups::find_due(tx, NOW + 1)?.expect("due");
             cleanups::schedule(tx, &b, NOW + 5)?;
-            assert_eq!(cleanups::advance(tx, &run, (&position, run.due_at))?, 0);
+            assert_eq!(cleanups::advance(tx, &run, &position, run.due_at)?, 0);
             assert_eq!(cleanups::find_due(tx, NOW + 5)?.expect("due").cursor, CleanupCursor::start());
             cleanups::unschedule(tx, &b)?;
             assert_eq!(due(tx, NOW + 8)?, "");
@@ -94,9 +94,9 @@ on_each! {
             let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
             assert!(!tags::has_prefix(tx, &version, "")?);
             for number in 0..150 {
-                tags::set(tx, &test_image.package, (&format!("a{number}"), &version), NOW)?;
+                tags::set(tx, &test_image.package, &format!("a{number}"), &version, NOW)?;
             }
-            tags::set(tx, &test_image.package, ("v1.0", &version), NOW)?;
+            tags::set(tx, &test_image.package, "v1.0", &version, NOW)?;
             for (beginning, there) in [("", true), ("v", true), ("v1.0", true), ("v1.0.", false), ("b", false), ("w", false)] {
                 assert_eq!(tags::has_prefix(tx, &version, beginning)?, there, "{beginning}");
             }

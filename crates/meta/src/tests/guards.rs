@@ -51,7 +51,7 @@ on_each! {
         // The manifest does not need the link of another repository.
         db.write(move |tx| {
             let other = ensure_image(tx, "q", "i")?.repository;
-            blobs::link(tx, &other, (&Digest::of(b"layer"), 5), NOW)?;
+            blobs::link(tx, &other, &Digest::of(b"layer"), 5, NOW)?;
             assert_eq!(blobs::unlink(tx, &other, &Digest::of(b"layer"))?, Some(5));
             Ok(())
         }).await;
@@ -84,7 +84,7 @@ on_each! {
     async fn a_named_version_stays(db: &TestDatabase) {
         let (test_image, version) = image(db).await;
         let delete = move |tx: &mut Tx<'_>| versions::delete(tx, &version);
-        db.write(move |tx| tags::set(tx, &test_image.package, ("t", &version), NOW)).await;
+        db.write(move |tx| tags::set(tx, &test_image.package, "t", &version, NOW)).await;
         assert_eq!(refusal(db, delete).await, Some(ErrorKind::ForeignKey));
         let index = db.write(move |tx| {
             tags::delete(tx, &test_image.package, "t")?;
@@ -121,11 +121,11 @@ on_each! {
             let layer = Digest::of(b"layer");
             add_blob(tx, &test_image.repository, b"layer")?;
             let other = ensure_image(tx, "q", "i")?.repository;
-            assert_eq!(versions::bind_blob(tx, &other, (&layer, 5))?, 0);
+            assert_eq!(versions::bind_blob(tx, &other, &layer, 5)?, 0);
             assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, None);
             // The reference that states another size is bound too, because it names the same content.
-            assert_eq!(versions::bind_blob(tx, &test_image.repository, (&layer, 5))?, 2);
-            assert_eq!(versions::bind_blob(tx, &test_image.repository, (&layer, 5))?, 0);
+            assert_eq!(versions::bind_blob(tx, &test_image.repository, &layer, 5)?, 2);
+            assert_eq!(versions::bind_blob(tx, &test_image.repository, &layer, 5)?, 0);
             assert_eq!(open_references(tx, &version)?, 1);
             assert_eq!(versions::find_manifest_with_blob(tx, &test_image.repository, &layer)?, Some(Digest::of(b"image")));
             Ok(())
@@ -169,10 +169,10 @@ on_each! {
             Ok(test_image)
         }).await;
         db.write(move |tx| {
-            let layer = (&Digest::of(b"layer"), 5);
+            let layer = Digest::of(b"layer");
             for expected in [300, 1, 0] {
-                assert_eq!(versions::waits_for_blob(tx, &test_image.repository, layer.0)?, expected > 0);
-                assert_eq!(versions::bind_blob(tx, &test_image.repository, layer)?, expected);
+                assert_eq!(versions::waits_for_blob(tx, &test_image.repository, &layer)?, expected > 0);
+                assert_eq!(versions::bind_blob(tx, &test_image.repository, &layer, 5)?, expected);
             }
             let child = add_manifest(tx, &test_image, b"child", None, &[])?.expect("new");
             let at = owner(&test_image, &child);

@@ -17,10 +17,10 @@ fn fill(tx: &mut Tx<'_>, test_image: &TestImage) -> Result<(), MetaError> {
         let layer = reference(b"layer", ReferenceBinding::Blob);
         let image = add_manifest(tx, test_image, bytes.as_bytes(), None, &[layer])?.expect("new");
         for tag in 0..3 {
-            tags::set(tx, &test_image.package, (&format!("t{number}-{tag}"), &image), NOW)?;
+            tags::set(tx, &test_image.package, &format!("t{number}-{tag}"), &image, NOW)?;
         }
         for day in 0..4 {
-            usage::add_pulls(tx, &image, (day, 1), NOW)?;
+            usage::add_pulls(tx, &image, day, 1, NOW)?;
         }
         children.push(reference(bytes.as_bytes(), ReferenceBinding::Manifest(image)));
     }

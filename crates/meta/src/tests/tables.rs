@@ -7,9 +7,10 @@ use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
     repository_name,
 };
-use crate::gc_queue::GcReview;
+use crate::events::EventAction;
+use crate::gc_queue::{GcReview, ReviewKind};
 use crate::tags::TagChange;
-use crate::versions::{ImageAddress, ReferenceBinding};
+use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
 use crate::{
     Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
     tags, usage, versions,
@@ -63,9 +64,9 @@ on_each! {
             let entry = packages::list_catalog(tx, &location, "", 1)?.remove(0);
             assert_eq!((entry.project.as_str(), entry.repository.as_str()), ("p", "q"));
             let repository = ensure_image(tx, "r", "b")?.repository;
-            let between = packages::list_names_between(tx, &repository, ("a-", "a0"), 10)?;
+            let between = packages::list_names_between(tx, &repository, "a-", "a0", 10)?;
             assert_eq!(between, ["a-b", "a/b"]);
-            assert_eq!(packages::list_names_between(tx, &repository, ("a", "c"), 2)?, ["a-b", "a/b"]);
+            assert_eq!(packages::list_names_between(tx, &repository, "a", "c", 2)?, ["a-b", "a/b"]);
             Ok(pages)
         }).await;
         assert_eq!(pages, [vec!["p/q/z", "p/r/a-b", "p/r/a/b"], vec!["p/r/b"]]);
@@ -76,7 +77,7 @@ on_each! {
             let (test_image, ids) = manifests(tx, 1)?;
             let (at, digest) = (ImageAddress { repository: &test_image.repository, image: "i" }, Digest::of(b"m0"));
             assert_eq!(add_manifest(tx, &test_image, b"m0", None, &[])?, None);
-            tags::set(tx, &test_image.package, ("t", &ids[0]), NOW)?;
+            tags::set(tx, &test_image.package, "t", &ids[0], NOW)?;
             let by_tag = versions::find_by_tag(tx, at, "t")?.expect("tagged");
             assert_eq!((by_tag.id, by_tag.package_id), (ids[0], test_image.package));
             assert_eq!((&by_tag.digest, by_tag.manifest_bytes), (&digest, 2));
@@ -115,7 +116,7 @@ on_each! {
         let pages = db.write(|tx| {
             let (test_image, ids) = manifests(tx, 2)?;
             for number in 1..=25 {
-                tags::set(tx, &test_image.package, (&format!("t{number}"), &ids[number % 2]), NOW)?;
+                tags::set(tx, &test_image.package, &format!("t{number}"), &ids[number % 2], NOW)?;
             }
             let (mut pages, mut last) = (Vec::new(), String::new());
             loop {
@@ -141,7 +142,7 @@ on_each! {
             let (test_image, ids) = manifests(tx, 2)?;
             assert_eq!(tags::find(tx, &test_image.package, "t")?, None);
             for (id, bytes) in ids.iter().zip([b"m0", b"m1"]) {
-                tags::set(tx, &test_image.package, ("t", id), NOW)?;
+                tags::set(tx, &test_image.package, "t", id, NOW)?;
                 let found = tags::find(tx, &test_image.package, "t")?.expect("set");
                 assert_eq!((found.version_id, found.digest), (*id, Digest::of(bytes)));
             }
@@ -174,13 +175,13 @@ on_each! {
                 add_manifest(tx, &test_image, bytes.as_bytes(), Some(&subject), &[])?;
             }
             expected.sort_by_key(|bytes| Digest::of(bytes.as_bytes()));
-            let first = versions::list_referrer_sizes(tx, &test_image.package, &subject, ("", 3))?;
+            let first = versions::list_referrer_sizes(tx, &test_image.package, &subject, "", 3)?;
             let last = first.last().expect("a page").digest.clone();
-            let second = versions::list_referrer_sizes(tx, &test_image.package, &subject, (last.as_str(), 3))?;
+            let second = versions::list_referrer_sizes(tx, &test_image.package, &subject, last.as_str(), 3)?;
             assert_eq!((first.len(), second.len()), (3, 2));
             let end = second.last().expect("a page").digest.clone();
             for artifact_type in ["", "text/signature"] {
-                let range = ("", &end, artifact_type);
+                let range = ReferrerRange { last: "", to: &end, artifact_type };
                 let all = versions::list_referrers(tx, &test_image.package, &subject, range)?;
                 assert_eq!(all.len(), 5);
                 for ((found, size), bytes) in all.iter().zip(first.iter().chain(&second)).zip(&expected) {
@@ -191,9 +192,9 @@ on_each! {
                     assert_eq!(size.annotations, 2);
                 }
             }
-            let range = (last.as_str(), &end, "");
+            let range = ReferrerRange { last: last.as_str(), to: &end, artifact_type: "" };
             assert_eq!(versions::list_referrers(tx, &test_image.package, &subject, range)?.len(), 2);
-            let range = ("", &end, "text/other");
+            let range = ReferrerRange { last: "", to: &end, artifact_type: "text/other" };
             assert!(versions::list_referrers(tx, &test_image.package, &subject, range)?.is_empty());
             let at = ImageAddress { repository: &test_image.repository, image: "i" };
             let one = versions::find_by_digest(tx, at, &last)?.expect("stored");
@@ -204,28 +205,27 @@ on_each! {
 
     async fn reviews_wait_until_they_are_due(db: &TestDatabase) {
         db.write(|tx| {
-            let start = GcReview { kind: String::new(), id: String::new(), review_after: 0 };
-            let review = |id: &str, review_after| GcReview { kind: "link".into(), id: id.into(), review_after };
-            gc_queue::enqueue(tx, "link", &["b".into(), "a".into(), "b".into()], 100)?;
-            gc_queue::enqueue(tx, "link", &["c".into()], 50)?;
-            assert!(gc_queue::list_due(tx, 49, &start, 10)?.is_empty());
+            let review = |id: &str, review_after| GcReview { kind: ReviewKind::Link, id: id.into(), review_after };
+            gc_queue::enqueue(tx, ReviewKind::Link, &["b".into(), "a".into(), "b".into()], 100)?;
+            gc_queue::enqueue(tx, ReviewKind::Link, &["c".into()], 50)?;
+            assert!(gc_queue::list_due(tx, 49, None, 10)?.is_empty());
             let all = [review("c", 50), review("a", 100), review("b", 100)];
-            assert_eq!(gc_queue::list_due(tx, 100, &start, 10)?, all);
-            assert_eq!(gc_queue::list_due(tx, 100, &all[1], 10)?, all[2..]);
-            assert_eq!(gc_queue::list_due(tx, 100, &start, 1)?, all[..1]);
+            assert_eq!(gc_queue::list_due(tx, 100, None, 10)?, all);
+            assert_eq!(gc_queue::list_due(tx, 100, Some(&all[1]), 10)?, all[2..]);
+            assert_eq!(gc_queue::list_due(tx, 100, None, 1)?, all[..1]);
             // A review is postponed, but its time never becomes earlier.
-            gc_queue::enqueue(tx, "link", &["a".into()], 200)?;
-            gc_queue::enqueue(tx, "link", &["b".into()], 1)?;
-            assert_eq!(gc_queue::find_review_time(tx, "link", "a")?, Some(200));
-            assert_eq!(gc_queue::find_review_time(tx, "link", "b")?, Some(100));
-            assert_eq!(gc_queue::find_review_time(tx, "blob", "b")?, None);
-            assert_eq!(gc_queue::postpone(tx, ("link", "b"), 300, 100)?, 0);
-            assert_eq!(gc_queue::postpone(tx, ("link", "b"), 300, 101)?, 1);
+            gc_queue::enqueue(tx, ReviewKind::Link, &["a".into()], 200)?;
+            gc_queue::enqueue(tx, ReviewKind::Link, &["b".into()], 1)?;
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Link, "a")?, Some(200));
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Link, "b")?, Some(100));
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Blob, "b")?, None);
+            assert_eq!(gc_queue::postpone(tx, ReviewKind::Link, "b", 300, 100)?, 0);
+            assert_eq!(gc_queue::postpone(tx, ReviewKind::Link, "b", 300, 101)?, 1);
             // A review that was postponed after it was read is not deleted.
             assert!(!gc_queue::finish(tx, &all[2])?);
             assert!(gc_queue::finish(tx, &all[0])?);
             assert!(!gc_queue::finish(tx, &all[0])?);
-            assert_eq!(gc_queue::list_due(tx, 1_000, &start, 10)?, [review("a", 200), review("b", 300)]);
+            assert_eq!(gc_queue::list_due(tx, 1_000, None, 10)?, [review("a", 200), review("b", 300)]);
             Ok(())
         }).await;
     }
@@ -248,12 +248,12 @@ on_each! {
                 assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             }
             assert_eq!(usage::find_last_pull(tx, &ids[0])?, None);
-            usage::add_pulls(tx, &ids[0], (19_000, 3), NOW)?;
-            usage::add_pulls(tx, &ids[0], (19_000, 2), NOW - 5)?;
-            usage::add_pulls(tx, &ids[0], (19_001, 1), NOW + 5)?;
+            usage::add_pulls(tx, &ids[0], 19_000, 3, NOW)?;
+            usage::add_pulls(tx, &ids[0], 19_000, 2, NOW - 5)?;
+            usage::add_pulls(tx, &ids[0], 19_001, 1, NOW + 5)?;
             assert_eq!(usage::find_last_pull(tx, &ids[0])?, Some(NOW + 5));
             assert_eq!(usage::list_pulls_by_day(tx, &ids[0])?, [(19_000, 5), (19_001, 1)]);
-            usage::add_pulls(tx, &Id::new(), (19_000, 1), NOW)?;
+            usage::add_pulls(tx, &Id::new(), 19_000, 1, NOW)?;
             versions::delete(tx, &ids[0])?;
             assert_eq!(usage::find_last_pull(tx, &ids[0])?, None);
             assert!(usage::list_pulls_by_day(tx, &ids[0])?.is_empty());
@@ -271,7 +271,7 @@ on_each! {
             let index = add_manifest(tx, &test_image, b"index", None, &named)?.expect("new");
             let (mut after, mut steps) = (Some(-1), 0);
             while let Some(position) = after {
-                after = usage::record_pulls_of_children(tx, &index, (position, 2), NOW)?;
+                after = usage::record_pulls_of_children(tx, &index, position, 2, NOW)?;
                 steps += 1;
             }
             assert_eq!(steps, 2);
@@ -279,22 +279,22 @@ on_each! {
                 assert_eq!(usage::find_last_pull(tx, id)?, Some(NOW));
                 assert!(usage::list_pulls_by_day(tx, id)?.is_empty());
             }
-            assert_eq!(usage::record_pulls_of_children(tx, &ids[0], (-1, 2), NOW)?, None);
+            assert_eq!(usage::record_pulls_of_children(tx, &ids[0], -1, 2, NOW)?, None);
             Ok(())
         }).await;
     }
 
     async fn events_come_in_the_order_they_were_written(db: &TestDatabase) {
         db.write(|tx| {
-            let event = |action: &str, digest| events::AuditEvent {
-                action: action.into(),
+            let event = |action, digest| events::AuditEvent {
+                action,
                 principal: "user:a".into(),
                 resource: "projects/p".into(),
                 tag: None,
                 digest,
                 occurred_at: NOW,
             };
-            let written = [event("push", Some(Digest::of(b"m"))), event("tag", None), event("delete", None)];
+            let written = [event(EventAction::Push, Some(Digest::of(b"m"))), event(EventAction::Tag, None), event(EventAction::Delete, None)];
             for event in &written {
                 events::insert(tx, event)?;
             }
@@ -320,15 +320,15 @@ on_each! {
         const HOUR: i64 = 3_600_000_000;
         const DAY: i64 = 24 * HOUR;
         db.write(|tx| {
-            assert!(revoked_tokens::revoke(tx, "a", (0, HOUR))?);
-            assert!(!revoked_tokens::revoke(tx, "a", (1, HOUR))?, "the token is revoked already");
-            assert!(revoked_tokens::revoke(tx, "b", (2 * DAY, HOUR))?, "an expired token may have been used to derive others");
+            assert!(revoked_tokens::revoke(tx, "a", 0, HOUR)?);
+            assert!(!revoked_tokens::revoke(tx, "a", 1, HOUR)?, "the token is revoked already");
+            assert!(revoked_tokens::revoke(tx, "b", 2 * DAY, HOUR)?, "an expired token may have been used to derive others");
             assert!(revoked_tokens::is_revoked(tx, "a")?, "an upload that the token began may still be in progress");
             assert_eq!(revoked_tokens::list_since(tx, 0, 10)?, [(1, "a".to_owned()), (2, "b".to_owned())]);
             assert_eq!(revoked_tokens::list_since(tx, 0, 1)?, [(1, "a".to_owned())]);
             assert_eq!(revoked_tokens::list_since(tx, 1, 10)?, [(2, "b".to_owned())]);
-            assert!(!revoked_tokens::revoke(tx, "c", (8 * DAY, HOUR))?, "nothing can depend on it any more");
-            assert!(revoked_tokens::revoke(tx, "d", (8 * DAY, 8 * DAY))?);
+            assert!(!revoked_tokens::revoke(tx, "c", 8 * DAY, HOUR)?, "nothing can depend on it any more");
+            assert!(revoked_tokens::revoke(tx, "d", 8 * DAY, 8 * DAY)?);
             assert_eq!(revoked_tokens::list_since(tx, 0, 10)?, [(3, "d".to_owned())], "the old revocations are deleted");
             Ok(())
         }).await;
@@ -336,14 +336,14 @@ on_each! {
 
     async fn a_lease_has_one_holder_and_a_rising_fence(db: &TestDatabase) {
         db.write(|tx| {
-            assert_eq!(leases::acquire(tx, "gc", "a", (0, 10))?, Some(1));
-            assert_eq!(leases::acquire(tx, "gc", "b", (5, 15))?, None);
-            assert_eq!(leases::acquire(tx, "gc", "a", (5, 15))?, Some(1));
-            assert_eq!(leases::acquire(tx, "gc", "b", (15, 25))?, Some(2));
+            assert_eq!(leases::acquire(tx, "gc", "a", 0, 10)?, Some(1));
+            assert_eq!(leases::acquire(tx, "gc", "b", 5, 15)?, None);
+            assert_eq!(leases::acquire(tx, "gc", "a", 5, 15)?, Some(1));
+            assert_eq!(leases::acquire(tx, "gc", "b", 15, 25)?, Some(2));
             assert_eq!(leases::release(tx, "gc", "a")?, 0);
             assert_eq!(leases::release(tx, "gc", "b")?, 1);
-            assert_eq!(leases::acquire(tx, "gc", "a", (16, 26))?, Some(3));
-            assert_eq!(leases::acquire(tx, "other", "b", (16, 26))?, Some(1));
+            assert_eq!(leases::acquire(tx, "gc", "a", 16, 26)?, Some(3));
+            assert_eq!(leases::acquire(tx, "other", "b", 16, 26)?, Some(1));
             Ok(())
         }).await;
     }

@@ -125,7 +125,8 @@ pub fn waits_for_blob(
 pub fn bind_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
-    (digest, size): (&Digest, i64),
+    digest: &Digest,
+    size: i64,
 ) -> Result<u64, MetaError> {
     let waiting = waiting_for_blob(tx, repository, digest, MAX_BOUND_AT_ONCE)?;
     for (version, position) in &waiting {

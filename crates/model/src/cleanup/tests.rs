@@ -60,7 +60,7 @@ fn deleted_versions(policies: &CleanupPolicies, all: &[TestVersion]) -> BTreeSet
             name: &stored.name,
             uploaded_at: NOW - stored.age * SECOND,
         };
-        let Ok(decision) = policies.decide((version, NOW), &mut TestFacts { version: stored, all });
+        let Ok(decision) = policies.decide(version, NOW, &mut TestFacts { version: stored, all });
         matches!(decision, CleanupDecision::Delete { .. })
     };
     all.iter().filter(is_deleted).map(|stored| stored.name.clone()).collect()
@@ -243,7 +243,7 @@ fn check(policies: &[Value], expected: &str) {
     };
     let all = [stored.clone()];
     let mut facts = TestFacts { version: &stored, all: &all };
-    let Ok(decision) = policies.decide((version, NOW), &mut facts);
+    let Ok(decision) = policies.decide(version, NOW, &mut facts);
     let actual = match decision {
         CleanupDecision::Untouched => "-".to_owned(),
         CleanupDecision::Delete { by } => format!("delete {by}"),

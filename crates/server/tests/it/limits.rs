@@ -175,7 +175,7 @@ async fn a_blob_may_have_five_terabytes_and_not_more() {
         let principal = "user:admin@example.com";
         let owner = uploads::UploadKey { repository: &repository, image: "image", principal };
         let upload = uploads::find(tx, owner, &id)?.expect("started");
-        uploads::advance(tx, &upload, (start as i64, &state), i64::MAX)
+        uploads::advance(tx, &upload, start as i64, &state, i64::MAX)
     });
     assert_eq!(advanced.await.expect("a row"), 1);
     let status = admin.get(&upload).await.expect_status(204);

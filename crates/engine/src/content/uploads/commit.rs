@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use blob::{Locked, StoredCopy};
 use identity::micros;
+use meta::gc_queue::{self, ReviewKind};
 use meta::uploads::{self, Upload};
-use meta::{Tx, blobs, gc_queue, usage, versions};
+use meta::{Tx, blobs, usage, versions};
 use model::digest::Digest;
 
 use crate::access::ImageContext;

@@ -75,7 +75,7 @@ impl<'a> CleanupEvaluator<'a> {
             name: candidate.version.digest.as_str(),
             uploaded_at: candidate.uploaded_at,
         };
-        Ok(self.policies.decide((version, self.now), &mut VersionFacts { tx, candidate })?)
+        Ok(self.policies.decide(version, self.now, &mut VersionFacts { tx, candidate })?)
     }
 
     /// Returns the verdict about a manifest, if all other manifests are deleted that can be.

@@ -3,8 +3,9 @@
 
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
-use meta::gc_queue::{self, GcReview};
-use meta::{ErrorKind, Id, blobs};
+use meta::blobs::{self, CopyState};
+use meta::gc_queue::{self, GcReview, ReviewKind};
+use meta::{ErrorKind, Id};
 
 use super::{GcReport, ReviewVerdict, finish_review, parse_id};
 
@@ -117,7 +118,7 @@ struct TrashCopy {
 impl TrashCopy {
     fn find(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
         let id = parse_id(&review.id)?;
-        let in_trash = blobs::find_copy_state(tx, &id)?.as_deref() == Some("trash");
+        let in_trash = blobs::find_copy_state(tx, &id)? == Some(CopyState::Trash);
         Ok(Self { review, id, in_trash })
     }
 }

@@ -59,7 +59,7 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
             // Between two tags of one version there are tags of many others in the order of all tags.
             let names: BTreeSet<_> = (0..*count).map(|tag| format!("t{tag:04}-{n}")).collect();
             for name in &names {
-                tags::set(tx, &package, (name, &id), 1)?;
+                tags::set(tx, &package, name, &id, 1)?;
             }
             added.insert(digest.to_string(), names.into_iter().collect());
         }

@@ -35,12 +35,14 @@ async fn corrupt_copy(server: &TestServer, file: &Path) {
     fs::write(file, &bytes).expect("writable");
     let stat = fs::metadata(file).expect("readable");
     let nanos = |seconds: i64, nanos: i64| seconds * 1_000_000_000 + nanos;
-    let times = (nanos(stat.mtime(), stat.mtime_nsec()), nanos(stat.ctime(), stat.ctime_nsec()));
+    let mtime_ns = nanos(stat.mtime(), stat.mtime_nsec());
+    let ctime_ns = nanos(stat.ctime(), stat.ctime_nsec());
     let copy = file.file_name().and_then(|name| name.to_str()).expect("hex");
     let copy: Id = copy.parse().expect("an id");
     let now = identity::Clock::now(&*server.clock);
     let meta = server.open_meta().await;
-    let changed = meta.write(move |tx| blobs::mark_verified(tx, &copy, times, now)).await;
+    let changed =
+        meta.write(move |tx| blobs::mark_verified(tx, &copy, mtime_ns, ctime_ns, now)).await;
     assert_eq!(changed.expect("writable"), 1);
 }
 
