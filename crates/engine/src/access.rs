@@ -156,7 +156,7 @@ impl ImageContext {
     }
 
     /// Returns the audit event of an action of the caller on this image.
-    pub(crate) fn event(&self, action: &str, now: i64) -> events::AuditEvent {
+    pub(crate) fn event(&self, action: EventAction, now: i64) -> events::AuditEvent {
         events::AuditEvent {
             action,
             principal: self.principal.clone(),

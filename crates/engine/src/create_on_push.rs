@@ -79,7 +79,7 @@ impl Engine {
             if repositories::insert(tx, &name, sparse, now)? {
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = events::AuditEvent {
-                    action: "create".to_owned(),
+                    action: EventAction::Create,
                     principal: principal.clone(),
                     resource: name.to_string(),
                     tag: None,

@@ -82,7 +82,7 @@ impl Authorized {
     }
 
     /// Returns the audit event of an action of this caller. It is written in the transaction that makes the change.
-    pub fn event(&self, action: &str, resource: &str, now: i64) -> events::AuditEvent {
+    pub fn event(&self, action: EventAction, resource: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
             action,
             principal: self.caller.principal.to_string(),

@@ -38,7 +38,7 @@ impl Engine {
             let package = find_package(tx, &image)?;
             if let Some(annotations) = &annotations {
                 packages::set_annotations(tx, &package, annotations)?;
-                events::insert(tx, &image.event("annotate-package", now))?;
+                events::insert(tx, &image.event(EventAction::AnnotatePackage, now))?;
             }
             let package = packages::find_details(tx, &image.repository().id, image.image_name())?;
             package.ok_or_else(|| package_unknown(&image))
@@ -63,7 +63,8 @@ impl Engine {
             if let Some(annotations) = &annotations {
                 images::set_annotations(tx, &manifest.id, annotations)?;
                 let digest = Some(name.digest.clone());
-                let event = events::AuditEvent { digest, ..image.event("annotate", now) };
+                let event =
+                    events::AuditEvent { digest, ..image.event(EventAction::Annotate, now) };
                 events::insert(tx, &event)?;
                 manifest.annotations.clone_from(annotations);
             }

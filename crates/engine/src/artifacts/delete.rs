@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use identity::{Authorized, Micros};
+use meta::events::EventAction;
 use meta::versions::VersionRow;
 use meta::{ErrorKind, Id, Tx, blobs, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
@@ -112,7 +113,7 @@ impl Engine {
             check_deletable(tx, image.address(), tags::TagScope::Package(&package))?;
             packages::hide(tx, &package)?;
             gc_queue::enqueue(tx, reviews::PACKAGE_REVIEW, &[package.to_string()], now)?;
-            Ok(events::insert(tx, &image.event("delete-package", now))?)
+            Ok(events::insert(tx, &image.event(EventAction::DeletePackage, now))?)
         })
         .await
     }
@@ -260,7 +261,10 @@ pub(crate) fn delete_version(
     gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, times.review_after)?;
     gc_queue::enqueue(tx, reviews::CONTENT_REVIEW, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event = events::AuditEvent { digest: Some(digest.clone()), ..image.event("delete", now) };
+    let event = events::AuditEvent {
+        digest: Some(digest.clone()),
+        ..image.event(EventAction::Delete, now)
+    };
     events::insert(tx, &event)?;
     image.enqueue_delete(tx, None, Some(digest), now)?;
     Ok(true)

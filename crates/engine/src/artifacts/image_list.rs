@@ -1,7 +1,7 @@
 //! Lists of manifests, images and tags as the APIs show them, and single entries of these lists.
 
 use identity::Authorized;
-use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
+use meta::images::{self, ManifestDetails, TimeOrderedList};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags, versions};
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
-use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
 use meta::{Id, Tx, cleanups, epochs, policies};
 use model::cleanup::CleanupPolicies;
@@ -115,7 +114,7 @@ impl Engine {
             repositories::update(tx, &row)?;
             schedule_cleanup(tx, &row.name, &row.settings, now)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = authorized.event("create", &row.name.to_string(), now);
+            let event = authorized.event(EventAction::Create, &row.name.to_string(), now);
             Ok(events::insert(tx, &event)?)
         })
         .await?;
@@ -200,7 +199,7 @@ impl Engine {
                     schedule_cleanup(tx, &name, &details.settings, now)?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &authorized.event("update", &name.to_string(), now))?;
+                events::insert(tx, &authorized.event(EventAction::Update, &name.to_string(), now))?;
                 Ok((details, settings_changed))
             })
             .await?;
@@ -228,7 +227,7 @@ impl Engine {
                 now,
             )?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = authorized.event("delete-repository", &name.to_string(), now);
+            let event = authorized.event(EventAction::DeleteRepository, &name.to_string(), now);
             Ok(events::insert(tx, &event)?)
         })
         .await?;

@@ -1,8 +1,9 @@
 //! Rules of a repository as they are administered. `download_rules` and `immutability` apply them.
 
 use identity::Authorized;
+use meta::events::{self, EventAction};
 use meta::rules::{self, RuleRow};
-use meta::{Id, Tx, events};
+use meta::{Id, Tx};
 use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
 use model::repository_rule::{RuleAction, RuleOperation};
@@ -152,7 +153,7 @@ impl Engine {
             }
             check_unique(tx, &repository, &row)?;
             rules::set(tx, &repository, &row)?;
-            events::insert(tx, &authorized.event("create-rule", &name.to_string(), now))?;
+            events::insert(tx, &authorized.event(EventAction::CreateRule, &name.to_string(), now))?;
             Ok(row.clone())
         })
         .await
@@ -173,7 +174,7 @@ impl Engine {
             change.clone().apply(&mut row)?;
             check_unique(tx, &repository, &row)?;
             rules::set(tx, &repository, &row)?;
-            events::insert(tx, &authorized.event("update-rule", &name.to_string(), now))?;
+            events::insert(tx, &authorized.event(EventAction::UpdateRule, &name.to_string(), now))?;
             Ok(row)
         })
         .await
@@ -191,7 +192,7 @@ impl Engine {
             let repository = find_repository(tx, &name.repository)?.id;
             let row = find_row(tx, &repository, &name)?;
             rules::delete(tx, &repository, &row.name)?;
-            let event = authorized.event("delete-rule", &name.to_string(), now);
+            let event = authorized.event(EventAction::DeleteRule, &name.to_string(), now);
             Ok(events::insert(tx, &event)?)
         })
         .await

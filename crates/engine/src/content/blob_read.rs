@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use identity::micros;
 use meta::Id;
 use meta::blobs::{self, BlobCopy};
-use meta::gc_queue::{self, ReviewKind};
+use meta::gc_queue;
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 use tokio::time::timeout;

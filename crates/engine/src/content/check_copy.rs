@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blob::{BlobError, CopyDamage, CopyId, FileTimes};
 use meta::Id;
-use meta::blobs::{self, BlobCopy, CopyState};
+use meta::blobs::{self, BlobCopy};
 use model::digest::Digest;
 use tokio::sync::watch;
 

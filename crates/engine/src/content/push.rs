@@ -366,6 +366,9 @@ impl ManifestWrite {
 
     fn record_push(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
         let digest = Some(self.digest.clone());
-        events::insert(tx, &events::AuditEvent { digest, ..self.image.event("push", self.now) })
+        events::insert(
+            tx,
+            &events::AuditEvent { digest, ..self.image.event(EventAction::Push, self.now) },
+        )
     }
 }

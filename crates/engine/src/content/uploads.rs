@@ -7,7 +7,7 @@ mod claimed;
 mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
-use meta::gc_queue::{self, ReviewKind};
+use meta::gc_queue;
 use meta::uploads::{self, Upload, UploadKey};
 use meta::{Id, blobs};
 use model::digest::{Digest, DigestAlgorithm};

@@ -86,7 +86,7 @@ impl Identity {
             bind_owner_roles(&mut policy, &email);
             write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
             let principal = format!("serviceAccount:{email}");
-            events::insert(tx, &organization_event("create-owner", &principal, now))?;
+            events::insert(tx, &organization_event(EventAction::CreateOwner, &principal, now))?;
             Ok(true)
         });
         let created = writing.await?;
@@ -125,7 +125,7 @@ impl Identity {
             let account = find_account(tx, &email)?;
             accounts::insert_key(tx, &key)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &organization_event("restore-owner", OPERATOR_PRINCIPAL, now))?;
+            events::insert(tx, &organization_event(EventAction::RestoreOwner, OPERATOR_PRINCIPAL, now))?;
             Ok((account, repaired))
         });
         let (account, repaired) = writing.await?;
@@ -175,7 +175,7 @@ fn repair_owner(
     Ok(repaired)
 }
 
-pub(crate) fn organization_event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
+pub(crate) fn organization_event(action: EventAction, principal: &str, now: Micros) -> events::AuditEvent {
     events::AuditEvent {
         action,
         principal: principal.to_owned(),

@@ -102,7 +102,7 @@ impl Identity {
         let writing = self.write(move |tx| {
             let deleted = signing_keys::delete_all(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = organization_event("new-master-key", OPERATOR_PRINCIPAL, now);
+            let event = organization_event(EventAction::NewMasterKey, OPERATOR_PRINCIPAL, now);
             events::insert(tx, &event)?;
             Ok(deleted)
         });

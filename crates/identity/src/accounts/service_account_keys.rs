@@ -79,7 +79,7 @@ impl Identity {
             // Checked once more: other requests may have made keys meanwhile.
             let account = account_with_room_for_key(tx, &email)?;
             accounts::insert_key(tx, &row)?;
-            events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
+            events::insert(tx, &admitted.event(EventAction::CreateKey, email.as_str(), now))?;
             Ok(account)
         });
         let file = key_file::to_text(&writing.await?, &key.id, &private, token_uri);
@@ -149,7 +149,7 @@ impl Identity {
             change(tx, &id)?;
             check_administrator(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &admitted.event("change-key", email.as_str(), now))?;
+            events::insert(tx, &admitted.event(EventAction::ChangeKey, email.as_str(), now))?;
             is_locked_out(tx, &email)
         });
         if writing.await? {

@@ -55,7 +55,7 @@ impl Identity {
         let writing = self.write(move |tx| {
             insert_account(tx, &project, &created, &key)?;
             let event = admitted.event(
-                "create-account",
+                EventAction::CreateAccount,
                 &format!("projects/{project}/serviceAccounts/{}", created.email),
                 created.updated_at,
             );
@@ -133,7 +133,7 @@ impl Identity {
                 check_administrator(tx)?;
             }
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &admitted.event("update-account", email.as_str(), now))?;
+            events::insert(tx, &admitted.event(EventAction::UpdateAccount, email.as_str(), now))?;
             Ok(account)
         });
         let updated = writing.await?;
@@ -153,7 +153,7 @@ impl Identity {
             accounts::delete(tx, email.as_str())?;
             check_administrator(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = admitted.event("delete-account", email.as_str(), now);
+            let event = admitted.event(EventAction::DeleteAccount, email.as_str(), now);
             Ok(events::insert(tx, &event)?)
         });
         writing.await?;

@@ -145,7 +145,7 @@ impl Identity {
             if resource == Resource::Organization {
                 check_administrator(tx)?;
             }
-            events::insert(tx, &admitted.event("set-policy", &name, now))?;
+            events::insert(tx, &admitted.event(EventAction::SetPolicy, &name, now))?;
             parse_stored(policies::find(tx, &name)?)
         });
         let stored = writing.await?;

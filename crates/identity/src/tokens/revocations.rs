@@ -100,8 +100,9 @@ impl Identity {
         holder: Principal,
         claims: TokenClaims,
     ) -> Result<RevocationOutcome, IdentityError> {
-        let times = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
-        let writing = self.write(move |tx| Ok(revoked_tokens::revoke(tx, &claims.jti, times)?));
+        let (now, expires_at) = (self.clock.now(), claims.exp.saturating_mul(1_000_000));
+        let writing =
+            self.write(move |tx| Ok(revoked_tokens::revoke(tx, &claims.jti, now, expires_at)?));
         let is_new = writing.await?;
         self.poll_revocations().await?;
         match is_new {

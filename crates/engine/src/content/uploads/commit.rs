@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blob::{Locked, StoredCopy};
 use identity::micros;
-use meta::gc_queue::{self, ReviewKind};
+use meta::gc_queue;
 use meta::uploads::{self, Upload};
 use meta::{Tx, blobs, usage, versions};
 use model::digest::Digest;

@@ -4,7 +4,7 @@
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
 use meta::blobs::{self, CopyState};
-use meta::gc_queue::{self, GcReview, ReviewKind};
+use meta::gc_queue::{self, GcReview};
 use meta::{ErrorKind, Id};
 
 use super::{GcReport, ReviewVerdict, finish_review, parse_id};

@@ -1,7 +1,7 @@
 //! Deletion of a whole repository or image, some rows at a time. Each transaction enqueues reviews of the content
 //! that it may have released, and one for the next rows, and tells webhooks what it has deleted.
 
-use meta::gc_queue::{self, GcReview, ReviewKind};
+use meta::gc_queue::{self, GcReview};
 use meta::{Tx, deletion, usage};
 use model::digest::Digest;
 
