@@ -20,8 +20,9 @@ impl Engine {
         length: Duration,
     ) -> Result<bool, EngineError> {
         let (work, holder, now) = (work.to_owned(), self.holder.clone(), self.clock.now());
-        let times = (now, now + micros(length));
-        let fence = self.write(move |tx| Ok(leases::acquire(tx, &work, &holder, times)?)).await?;
+        let expires_at = now + micros(length);
+        let fence =
+            self.write(move |tx| Ok(leases::acquire(tx, &work, &holder, now, expires_at)?)).await?;
         Ok(fence.is_some())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use identity::micros;
 use meta::deletion::DeletedArtifact;
-use meta::outbox::{self, WebhookChange, WebhookMessage};
+use meta::outbox::{self, WebhookAction, WebhookChange, WebhookMessage};
 use meta::{Id, MetaError, Tx, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -169,7 +169,7 @@ impl ImageContext {
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })
             .collect();
         let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
-        outbox::insert(tx, &webhooks, (&self.repository_name, now), &changes)
+        outbox::insert(tx, &webhooks, &self.repository_name, now, &changes)
     }
 
     /// Tells webhooks that a tag or a version was deleted.
@@ -180,8 +180,9 @@ impl ImageContext {
         digest: Option<&Digest>,
         now: i64,
     ) -> Result<(), MetaError> {
-        let change = WebhookChange { action: "DELETE", image: self.image_name(), tag, digest };
+        let change =
+            WebhookChange { action: WebhookAction::Delete, image: self.image_name(), tag, digest };
         let webhooks = list_interested_webhooks(&self.webhooks, &self.repository_name);
-        outbox::insert(tx, &webhooks, (&self.repository_name, now), &[change])
+        outbox::insert(tx, &webhooks, &self.repository_name, now, &[change])
     }
 }

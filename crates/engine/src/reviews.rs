@@ -1,26 +1,12 @@
-//! The kinds of reviews that collection makes, their times, and the moves of copies to the trash.
+//! The times and ids of reviews, and the moves of copies to the trash.
 
 use identity::{Micros, micros};
+use meta::gc_queue::ReviewKind;
 use meta::{Id, Tx, blobs, gc_queue};
 use model::digest::Digest;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-
-/// The right of a repository to read a blob. The id is a [`link_id`].
-pub(crate) const LINK_REVIEW: &str = "link";
-/// A blob that no repository may read any more. The id is the digest.
-pub(crate) const BLOB_REVIEW: &str = "blob";
-/// The bytes of a manifest. The id is the digest.
-pub(crate) const CONTENT_REVIEW: &str = "content";
-/// An upload session. The id is that of the session.
-pub(crate) const UPLOAD_REVIEW: &str = "upload";
-/// A repository that is being deleted. The id is that of the repository.
-pub(crate) const REPOSITORY_REVIEW: &str = "repository";
-/// An image that is being deleted. The id is that of the image.
-pub(crate) const PACKAGE_REVIEW: &str = "package";
-/// A copy in the trash. The id is that of the copy.
-pub(crate) const COPY_REVIEW: &str = "copy";
 
 /// The times that a transaction writes which enqueues reviews.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +39,7 @@ pub(crate) fn link_id(repository: &Id, digest: &Digest) -> String {
 /// Moves the copy of an upload that became no blob to the trash. The review that is due then deletes its file.
 pub(crate) fn trash_unfinished(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
     if blobs::trash_unfinished(tx, copy)? == 1 {
-        gc_queue::enqueue(tx, COPY_REVIEW, &[copy.to_string()], due)?;
+        gc_queue::enqueue(tx, ReviewKind::Copy, &[copy.to_string()], due)?;
     }
     Ok(())
 }
@@ -61,7 +47,7 @@ pub(crate) fn trash_unfinished(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(
 /// Moves a copy that no blob uses any more to the trash.
 pub(crate) fn trash_former(tx: &mut Tx<'_>, copy: &Id, due: i64) -> Result<(), EngineError> {
     if blobs::trash_replaced(tx, copy)? == 1 {
-        gc_queue::enqueue(tx, COPY_REVIEW, &[copy.to_string()], due)?;
+        gc_queue::enqueue(tx, ReviewKind::Copy, &[copy.to_string()], due)?;
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use identity::{Authorized, Micros};
 use meta::events::EventAction;
+use meta::gc_queue::ReviewKind;
 use meta::versions::VersionRow;
-use meta::{ErrorKind, Id, Tx, blobs, packages, tags, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
@@ -112,7 +113,7 @@ impl Engine {
             let package = find_package(tx, &image)?;
             check_deletable(tx, image.address(), tags::TagScope::Package(&package))?;
             packages::hide(tx, &package)?;
-            gc_queue::enqueue(tx, reviews::PACKAGE_REVIEW, &[package.to_string()], now)?;
+            gc_queue::enqueue(tx, ReviewKind::Package, &[package.to_string()], now)?;
             Ok(events::insert(tx, &image.event(EventAction::DeletePackage, now))?)
         })
         .await
@@ -258,8 +259,8 @@ pub(crate) fn delete_version(
         .map(|blob| reviews::link_id(repository, blob))
         .collect();
     versions::delete(tx, &version.id)?;
-    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, times.review_after)?;
-    gc_queue::enqueue(tx, reviews::CONTENT_REVIEW, &[digest.to_string()], times.review_after)?;
+    gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_after)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
     let event = events::AuditEvent {
         digest: Some(digest.clone()),
@@ -286,6 +287,6 @@ fn delete_blob(
         return Err(EngineError::BlobUnknown(digest.clone()));
     };
     usage::add_delta(tx, repository, -size)?;
-    gc_queue::enqueue(tx, reviews::BLOB_REVIEW, &[digest.to_string()], now)?;
+    gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], now)?;
     Ok(())
 }

@@ -101,7 +101,7 @@ impl Engine {
             };
             read_page(
                 page.clone(),
-                |last, step| Ok(files::list(tx, (scope, direction), (last, step))?),
+                |last, step| Ok(files::list(tx, scope, direction, last, step)?),
                 |file| file.digest.to_string(),
                 |file| names.filter(file.digest.as_str(), direction, row_filter(file)),
             )

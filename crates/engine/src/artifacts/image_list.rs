@@ -1,7 +1,7 @@
 //! Lists of manifests, images and tags as the APIs show them, and single entries of these lists.
 
 use identity::Authorized;
-use meta::images::{self, ManifestDetails, TimeOrderedList};
+use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags, versions};
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
@@ -370,7 +370,9 @@ fn read_page_by_time(
         let (time, id) = last.split_once(' ').ok_or_else(broken)?;
         let time: i64 = time.parse().map_err(|_| broken())?;
         let id: Id = id.parse().map_err(|_| broken())?;
-        Ok(images::list_by_time(tx, (rows, direction), scope, (time, &id), step)?)
+        let last = TimePosition { time, version: id };
+        let query = TimeOrderedQuery { list: rows, direction, scope, last, limit: step };
+        Ok(images::list_by_time(tx, query)?)
     };
     read_page(PageRequest { start, limit: page.limit }, read_rows, position, filter)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
+use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
 use meta::{Id, Tx, cleanups, epochs, policies};
 use model::cleanup::CleanupPolicies;
@@ -22,7 +23,6 @@ use crate::artifacts::listing::{
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, ListQuery, SortOrder};
-use crate::reviews;
 use model::permissions::artifactregistry;
 
 /// A repository that is to be created.
@@ -155,7 +155,6 @@ impl Engine {
             if needs_project {
                 check_project(tx, &project)?;
             }
-            let parent = (&project, &location);
             let row_filter = |row: &RepositoryDetails| {
                 let matches = filter.matches(|_| row.name.to_string());
                 RowFilter::include_if(matches, 500 + row.settings.len() + row.labels.len())
@@ -163,12 +162,12 @@ impl Engine {
             if (field, direction) == (NameOrder::Name, SortDirection::Ascending) {
                 return read_page(
                     names.narrow(page.clone(), direction),
-                    |last, step| Ok(repositories::list(tx, parent, last, step)?),
+                    |last, step| Ok(repositories::list(tx, &project, &location, last, step)?),
                     |row| row.name.repository.to_string(),
                     |row| names.filter(row.name.repository.as_str(), direction, row_filter(row)),
                 );
             }
-            let all = repositories::list(tx, parent, "", MAX_SORTED_ROWS as i64 + 1)?;
+            let all = repositories::list(tx, &project, &location, "", MAX_SORTED_ROWS as i64 + 1)?;
             let sort_key = |row: &RepositoryDetails| SortKey {
                 time: field.time(row.created_at, row.updated_at),
                 name: row.name.repository.to_string(),
@@ -220,12 +219,7 @@ impl Engine {
             repositories::hide(tx, &details.id, now)?;
             cleanups::unschedule(tx, &details.id)?;
             policies::delete(tx, &name.to_string())?;
-            meta::gc_queue::enqueue(
-                tx,
-                reviews::REPOSITORY_REVIEW,
-                &[details.id.to_string()],
-                now,
-            )?;
+            meta::gc_queue::enqueue(tx, ReviewKind::Repository, &[details.id.to_string()], now)?;
             epochs::bump(tx, epochs::ACCESS)?;
             let event = authorized.event(EventAction::DeleteRepository, &name.to_string(), now);
             Ok(events::insert(tx, &event)?)

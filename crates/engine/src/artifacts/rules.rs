@@ -76,7 +76,7 @@ fn find_row(tx: &mut Tx<'_>, repository: &Id, name: &RuleName) -> Result<RuleRow
 
 /// Refuses a second rule for the same operation and image. A rule for the whole repository counts as one more image.
 fn check_unique(tx: &mut Tx<'_>, repository: &Id, row: &RuleRow) -> Result<(), EngineError> {
-    let holder = rules::find_name_by_scope(tx, repository, (row.operation, &row.package))?;
+    let holder = rules::find_name_by_scope(tx, repository, row.operation, &row.package)?;
     let Some(other) = holder.filter(|holder| *holder != row.name) else { return Ok(()) };
     let what = match row.package.as_str() {
         "" => "the whole repository".to_owned(),

@@ -10,6 +10,7 @@ use identity::micros;
 use meta::Id;
 use meta::blobs::{self, BlobCopy};
 use meta::gc_queue;
+use meta::gc_queue::ReviewKind;
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 use tokio::time::timeout;
@@ -316,15 +317,11 @@ impl RepoAccess<Pull> {
         let wanted = id.clone();
         let waiting = self
             .engine
-            .read_by_key(move |tx| {
-                Ok(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
-            })
+            .read_by_key(move |tx| Ok(gc_queue::find_review_time(tx, ReviewKind::Link, &wanted)?))
             .await?;
         if waiting.is_some_and(|due| due < stale) {
             self.engine
-                .write(move |tx| {
-                    Ok(gc_queue::postpone(tx, (reviews::LINK_REVIEW, &id), later, stale)?)
-                })
+                .write(move |tx| Ok(gc_queue::postpone(tx, ReviewKind::Link, &id, later, stale)?))
                 .await?;
         }
         Ok(())

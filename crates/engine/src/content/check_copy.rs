@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blob::{BlobError, CopyDamage, CopyId, FileTimes};
 use meta::Id;
-use meta::blobs::{self, BlobCopy};
+use meta::blobs::{self, BlobCopy, CopyState};
 use model::digest::Digest;
 use tokio::sync::watch;
 
@@ -158,16 +158,16 @@ impl Engine {
         file_times: FileTimes,
     ) -> Result<CheckOutcome, EngineError> {
         let (id, now) = (*copy, self.clock.now());
-        let times = (file_times.mtime_ns, file_times.ctime_ns);
+        let FileTimes { mtime_ns, ctime_ns } = file_times;
         let state_before = self.write(move |tx| {
             let state = blobs::find_copy_state(tx, &id)?;
-            blobs::mark_verified(tx, &id, times, now)?;
+            blobs::mark_verified(tx, &id, mtime_ns, ctime_ns, now)?;
             Ok(state)
         });
         let state_before = state_before.await?;
         self.checks.wrong_copies().remove(copy);
         self.checks.counters.sound.fetch_add(1, Ordering::Relaxed);
-        if state_before.as_deref() == Some("quarantined") {
+        if state_before == Some(CopyState::Quarantined) {
             self.checks.counters.restored.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 blob.digest = %digest, copy.id = %copy,

@@ -21,7 +21,7 @@ use model::reference::{Reference, Tag};
 use list_columns::ListColumns;
 use references::{FoundContent, ImageRows, MissingContent};
 
-use crate::access::{ImageContext, Push, RepoAccess};
+use crate::access::{ImageContext, ImageTarget, Push, RepoAccess};
 use crate::content::preconditions::ExpectedVersion;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -254,8 +254,8 @@ impl ManifestWrite {
         let image = &self.image;
         let repository = &image.repository().id;
         image.check_live(tx)?;
-        let location = (&image.target.path, &image.target.location);
-        let package = packages::ensure(tx, repository, location, self.now)?;
+        let ImageTarget { path, location, .. } = &image.target;
+        let package = packages::ensure(tx, repository, path, location, self.now)?;
         self.expected.check_write(tx, &package)?;
         if self.label.is_some() {
             self.check_attachable(tx, &package)?;
@@ -277,7 +277,7 @@ impl ManifestWrite {
                 usage::add_delta(tx, repository, size)?;
                 self.record_push(tx)?;
                 if let Some(AttachmentLabel { id, namespace }) = &self.label
-                    && !attachments::insert(tx, (repository, &version), (id, namespace))?
+                    && !attachments::insert(tx, repository, &version, id, namespace)?
                 {
                     return Err(self.already_exists(id));
                 }

@@ -45,8 +45,8 @@ impl RepoAccess<Pull> {
                 else {
                     return Ok(ReferrersPage::default());
                 };
-                let range = (last.as_str(), MAX_PAGE_LINES as i64 + 1);
-                let sizes = versions::list_referrer_sizes(tx, &package, &subject, range)?;
+                let limit = MAX_PAGE_LINES as i64 + 1;
+                let sizes = versions::list_referrer_sizes(tx, &package, &subject, &last, limit)?;
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };
@@ -57,7 +57,7 @@ impl RepoAccess<Pull> {
                 let referrers = match page.iter().rfind(is_wanted) {
                     Some(to) => {
                         let artifact_type = wanted.as_deref().unwrap_or_default();
-                        let range = ReferrerRange { last, to: &to.digest, artifact_type };
+                        let range = ReferrerRange { last: &last, to: &to.digest, artifact_type };
                         versions::list_referrers(tx, &package, &subject, range)?
                     }
                     None => Vec::new(),

@@ -60,8 +60,8 @@ impl RepoAccess<Pull> {
                 let mut tags = match packages::find(tx, repository, holding.image())? {
                     Some(package) => {
                         if start.is_empty() {
-                            let limits = (MAX_VERSIONS_SEARCHED, limit as i64);
-                            untagged = tags::list_untagged_versions(tx, &package, limits)?;
+                            let (searched, limit) = (MAX_VERSIONS_SEARCHED, limit as i64);
+                            untagged = tags::list_untagged_versions(tx, &package, searched, limit)?;
                         }
                         tags::list(tx, &package, &start, limit as i64 + 1)?
                     }

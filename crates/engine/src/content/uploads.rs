@@ -8,6 +8,7 @@ mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
 use meta::gc_queue;
+use meta::gc_queue::ReviewKind;
 use meta::uploads::{self, Upload, UploadKey};
 use meta::{Id, blobs};
 use model::digest::{Digest, DigestAlgorithm};
@@ -20,6 +21,7 @@ use crate::access::{ImageContext, Pull, Push, RepoAccess};
 use crate::content::receive::UploadChunk;
 use crate::error::EngineError;
 use crate::reviews;
+use model::name::RepositoryName;
 
 /// The progress of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl RepoAccess<Push> {
                 }
                 uploads::insert(tx, image.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
-                gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &review, upload.expires_at)?;
+                gc_queue::enqueue(tx, ReviewKind::Upload, &review, upload.expires_at)?;
                 Ok(())
             })
             .await?;
@@ -96,8 +98,8 @@ impl RepoAccess<Push> {
         let Some(limit) = self.engine.settings.open_uploads else { return Ok(()) };
         let image = self.image.clone();
         let count = self.engine.read_by_key(move |tx| {
-            let owner = (&image.repository().id, image.principal.as_str());
-            Ok(uploads::count_open(tx, owner, i64::from(limit))?)
+            let repository = &image.repository().id;
+            Ok(uploads::count_open(tx, repository, &image.principal, i64::from(limit))?)
         });
         if count.await? < i64::from(limit) {
             Ok(())
@@ -205,11 +207,9 @@ impl RepoAccess<Push> {
         let holders = self
             .engine
             .read_by_key(move |tx| {
-                let location = (
-                    image.repository_name.project.as_str(),
-                    image.repository_name.location.as_str(),
-                );
-                Ok(blobs::list_holders(tx, location, &digest, MAX_HOLDERS)?)
+                let RepositoryName { project, location, .. } = &image.repository_name;
+                let (project, location) = (project.as_str(), location.as_str());
+                Ok(blobs::list_holders(tx, project, location, &digest, MAX_HOLDERS)?)
             })
             .await?;
         let mut readable = Vec::new();

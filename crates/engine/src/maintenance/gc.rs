@@ -11,17 +11,15 @@ mod removal;
 use std::ops::ControlFlow;
 
 use blob::CopyId;
-use meta::gc_queue::{self, GcReview};
+use meta::gc_queue::{self, GcReview, ReviewKind};
 use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
 use model::digest::Digest;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
-use crate::reviews::{
-    BLOB_REVIEW, CONTENT_REVIEW, COPY_REVIEW, LINK_REVIEW, PACKAGE_REVIEW, REPOSITORY_REVIEW,
-    ReviewTimes, UPLOAD_REVIEW, trash_former, trash_unfinished,
-};
+use crate::reviews::{ReviewTimes, trash_former, trash_unfinished};
+use meta::blobs::CopyState;
 
 /// The name of the lease of collection.
 const GC_LEASE: &str = "gc";
@@ -121,7 +119,7 @@ impl Engine {
             }
             let (now, after) = (self.clock.now(), last.clone());
             let due = self
-                .read(move |tx| Ok(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?))
+                .read(move |tx| Ok(gc_queue::list_due(tx, now, after.as_ref(), REVIEWS_AT_ONCE)?))
                 .await?;
             let Some(end) = due.last() else { break };
             last = Some(end.clone());
@@ -160,7 +158,7 @@ impl Engine {
 
     async fn review(&self, review: &GcReview, mode: GcMode) -> Result<ReviewVerdict, EngineError> {
         let times = self.review_times();
-        if review.kind == COPY_REVIEW {
+        if review.kind == ReviewKind::Copy {
             return self.review_copy(review, mode).await;
         }
         let (wanted, engine) = (review.clone(), self.clone());
@@ -186,7 +184,7 @@ impl Engine {
     ) -> Result<ReviewVerdict, EngineError> {
         let copy: Id = parse_id(&review.id)?;
         let state = self.read_by_key(move |tx| Ok(blobs::find_copy_state(tx, &copy)?)).await?;
-        let in_trash = state.as_deref() == Some("trash");
+        let in_trash = state == Some(CopyState::Trash);
         if mode == GcMode::DryRun {
             return Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept });
         }
@@ -245,23 +243,23 @@ fn decide_review(
                 None => Ok(ReviewVerdict::Kept),
             }
         }
-        BLOB_REVIEW => {
+        ReviewKind::Blob => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
             Ok(if linked { ReviewVerdict::Kept } else { ReviewVerdict::Blob })
         }
-        CONTENT_REVIEW => {
+        ReviewKind::Content => {
             let used = versions::is_content_used(tx, &parse_id(&review.id)?)?;
             Ok(if used { ReviewVerdict::Kept } else { ReviewVerdict::Manifest })
         }
-        UPLOAD_REVIEW => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
+        ReviewKind::Upload => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
             Some((expires_at, _)) if expires_at <= times.now => Ok(ReviewVerdict::Upload),
             Some(_) | None => Ok(ReviewVerdict::Kept),
         },
-        PACKAGE_REVIEW => {
+        ReviewKind::Package => {
             let due = meta::deletion::is_package_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Package } else { ReviewVerdict::Kept })
         }
-        REPOSITORY_REVIEW => {
+        ReviewKind::Repository => {
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
@@ -278,13 +276,18 @@ fn carry_out(
     times: ReviewTimes,
 ) -> Result<(), EngineError> {
     match verdict {
-        ReviewVerdict::Kept if review.kind == UPLOAD_REVIEW => {
+        ReviewVerdict::Kept if review.kind == ReviewKind::Upload => {
             // The session was used since: the next review is due when it expires now.
             if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
-                gc_queue::enqueue(tx, UPLOAD_REVIEW, std::slice::from_ref(&review.id), expires_at)?;
+                gc_queue::enqueue(
+                    tx,
+                    ReviewKind::Upload,
+                    std::slice::from_ref(&review.id),
+                    expires_at,
+                )?;
             }
         }
-        ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
+        ReviewVerdict::Kept if review.kind == ReviewKind::Link => {
             // When the manifests that are bound now are deleted, another review follows, and binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
@@ -296,7 +299,7 @@ fn carry_out(
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
             usage::add_delta(tx, &repository, -(bytes as i64))?;
-            gc_queue::enqueue(tx, BLOB_REVIEW, &[digest.to_string()], times.now)?;
+            gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], times.now)?;
         }
         ReviewVerdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {

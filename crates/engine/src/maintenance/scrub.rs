@@ -96,13 +96,12 @@ impl Engine {
         let (report, pace) = (ScrubReport::default(), ReadPace::new(rate));
         let reported = Instant::now();
         let mut scrub = ScrubRun { report, pace, work, reported, renewed: None, progress };
-        let mut last = (i64::MIN, Id::from([0; 16]));
+        let mut last = CheckPosition::start();
         loop {
             self.check_stores_present()?;
             let after = last;
-            let due = self.read(move |tx| {
-                Ok(blobs::list_due_copies(tx, until, (after.0, &after.1), COPIES_AT_ONCE)?)
-            });
+            let due =
+                self.read(move |tx| Ok(blobs::list_due_copies(tx, until, after, COPIES_AT_ONCE)?));
             let due = due.await?;
             let Some(end) = due.last() else { break };
             let BlobCopy { verified_at, copy_id, .. } = end.blob;

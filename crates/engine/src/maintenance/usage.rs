@@ -38,7 +38,7 @@ impl Engine {
         let rows = slice.to_vec();
         self.write(move |tx| {
             for ((version, day), PullTotals { pulls, last, .. }) in &rows {
-                usage::add_pulls(tx, version, (*day, *pulls), *last)?;
+                usage::add_pulls(tx, version, *day, *pulls, *last)?;
             }
             Ok(())
         })
@@ -52,7 +52,9 @@ impl Engine {
         let mut after = Some(-1);
         while let Some(position) = after {
             after = self
-                .write(move |tx| Ok(usage::record_pulls_of_children(tx, &index, children, last)?))
+                .write(move |tx| {
+                    Ok(usage::record_pulls_of_children(tx, &index, position, SLICE, last)?)
+                })
                 .await?;
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::immutability::check_mutable;
+use meta::events::EventAction;
 
 /// A tag, and the version that it is to name.
 #[derive(Debug, Clone, Copy)]
@@ -221,8 +222,8 @@ fn record_change(
 ) -> Result<(), MetaError> {
     tags::record_change(tx, package, change)?;
     let (action, digest) = match &change.to {
-        Some(digest) => ("tag", Some(digest)),
-        None => ("untag", change.from.as_ref()),
+        Some(digest) => (EventAction::Tag, Some(digest)),
+        None => (EventAction::Untag, change.from.as_ref()),
     };
     let event = events::AuditEvent {
         tag: Some(change.tag.clone()),

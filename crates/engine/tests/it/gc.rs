@@ -10,6 +10,7 @@ use meta::{blobs, gc_queue};
 use model::digest::Digest;
 
 use crate::registry::{TestRegistry, poll_once, start_with_bytes};
+use meta::gc_queue::ReviewKind;
 
 /// Makes the next copy that is opened missing, however often it is looked for.
 fn lose_next_copy(registry: &TestRegistry) {

@@ -125,7 +125,10 @@ impl Identity {
             let account = find_account(tx, &email)?;
             accounts::insert_key(tx, &key)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &organization_event(EventAction::RestoreOwner, OPERATOR_PRINCIPAL, now))?;
+            events::insert(
+                tx,
+                &organization_event(EventAction::RestoreOwner, OPERATOR_PRINCIPAL, now),
+            )?;
             Ok((account, repaired))
         });
         let (account, repaired) = writing.await?;
@@ -175,7 +178,11 @@ fn repair_owner(
     Ok(repaired)
 }
 
-pub(crate) fn organization_event(action: EventAction, principal: &str, now: Micros) -> events::AuditEvent {
+pub(crate) fn organization_event(
+    action: EventAction,
+    principal: &str,
+    now: Micros,
+) -> events::AuditEvent {
     events::AuditEvent {
         action,
         principal: principal.to_owned(),

@@ -87,8 +87,8 @@ impl ClaimedUpload<'_> {
             .access
             .engine
             .write(move |tx| {
-                let to = (saved.offset as i64, saved.hash_state.as_slice());
-                Ok(uploads::advance(tx, &upload, to, expires_at)?)
+                let offset = saved.offset as i64;
+                Ok(uploads::advance(tx, &upload, offset, &saved.hash_state, expires_at)?)
             })
             .await?;
         if advanced == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use blob::{Locked, StoredCopy};
 use identity::micros;
 use meta::gc_queue;
+use meta::gc_queue::ReviewKind;
 use meta::uploads::{self, Upload};
 use meta::{Tx, blobs, usage, versions};
 use model::digest::Digest;
@@ -34,10 +35,10 @@ pub(super) fn commit(
     let remember_until = times.now + micros(FINISHED_FOR);
     let copy = upload.copy_id.ok_or(EngineError::UploadUnknown)?;
     let size = stored.size as i64;
-    if uploads::finish(tx, upload, (digest, size), remember_until)? == 0 {
+    if uploads::finish(tx, upload, digest, size, remember_until)? == 0 {
         return Err(EngineError::UploadUnknown);
     }
-    gc_queue::enqueue(tx, reviews::UPLOAD_REVIEW, &[upload.id.to_string()], remember_until)?;
+    gc_queue::enqueue(tx, ReviewKind::Upload, &[upload.id.to_string()], remember_until)?;
     let live = blobs::FinishedCopy {
         id: &copy,
         digest,
@@ -62,15 +63,15 @@ pub(super) fn link(
 ) -> Result<(), EngineError> {
     let repository = &image.repository().id;
     image.check_live(tx)?;
-    if blobs::link(tx, repository, (digest, size), times.now)? {
+    if blobs::link(tx, repository, digest, size, times.now)? {
         usage::add_delta(tx, repository, size)?;
     }
     gc_queue::enqueue(
         tx,
-        reviews::LINK_REVIEW,
+        ReviewKind::Link,
         &[reviews::link_id(repository, digest)],
         times.review_after,
     )?;
-    versions::bind_blob(tx, repository, (digest, size))?;
+    versions::bind_blob(tx, repository, digest, size)?;
     Ok(())
 }

@@ -85,7 +85,7 @@ impl Engine {
         due_at: Micros,
     ) -> Result<bool, EngineError> {
         let due = due.clone();
-        let advanced = self.write(move |tx| Ok(cleanups::advance(tx, &due, (&cursor, due_at))?));
+        let advanced = self.write(move |tx| Ok(cleanups::advance(tx, &due, &cursor, due_at)?));
         Ok(advanced.await? == 1)
     }
 }

@@ -4,14 +4,13 @@
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
 use meta::blobs::{self, CopyState};
-use meta::gc_queue::{self, GcReview};
+use meta::gc_queue::{self, GcReview, ReviewKind};
 use meta::{ErrorKind, Id};
 
 use super::{GcReport, ReviewVerdict, finish_review, parse_id};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{COPY_REVIEW, UPLOAD_REVIEW};
 
 /// The number of files that are deleted at once. File systems combine the syncs of such deletions.
 const FILES_AT_ONCE: usize = 8;
@@ -26,9 +25,9 @@ impl Engine {
         report: &mut GcReport,
     ) -> Vec<GcReview> {
         let (uploads, rest): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|review| review.kind == UPLOAD_REVIEW);
+            due.into_iter().partition(|review| review.kind == ReviewKind::Upload);
         let (copies, mut alone): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|review| review.kind == COPY_REVIEW);
+            rest.into_iter().partition(|review| review.kind == ReviewKind::Copy);
         for (several, done) in [
             (&uploads, self.settle_all(uploads.clone()).await),
             (&copies, self.review_copies(&copies).await),
@@ -99,7 +98,7 @@ impl Engine {
             Ok(()) => Some(copy),
             Err(error) => {
                 tracing::warn!(
-                    gc.kind = COPY_REVIEW, gc.id = %copy.id, %error,
+                    gc.kind = ReviewKind::Copy.as_str(), gc.id = %copy.id, %error,
                     "the file of copy {} could not be deleted yet: {error}", copy.id
                 );
                 None

@@ -1,7 +1,7 @@
 //! Deletion of a whole repository or image, some rows at a time. Each transaction enqueues reviews of the content
 //! that it may have released, and one for the next rows, and tells webhooks what it has deleted.
 
-use meta::gc_queue::{self, GcReview};
+use meta::gc_queue::{self, GcReview, ReviewKind};
 use meta::{Tx, deletion, usage};
 use model::digest::Digest;
 
@@ -9,10 +9,7 @@ use super::parse_id;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{
-    BLOB_REVIEW, CONTENT_REVIEW, LINK_REVIEW, PACKAGE_REVIEW, REPOSITORY_REVIEW, ReviewTimes,
-    link_id, trash_unfinished,
-};
+use crate::reviews::{ReviewTimes, link_id, trash_unfinished};
 
 /// The number of rows that one transaction deletes.
 const ROWS_AT_ONCE: i64 = 250;
@@ -29,13 +26,13 @@ pub(super) fn delete_repository_rows(
         deletion::delete_some_of_repository(tx, &repository, engine.batch_size(ROWS_AT_ONCE))?;
     engine.enqueue_deletions(tx, &repository, &deleted.artifacts, times.now)?;
     let texts = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
-    gc_queue::enqueue(tx, CONTENT_REVIEW, &texts(&deleted.contents), times.now)?;
-    gc_queue::enqueue(tx, BLOB_REVIEW, &texts(&deleted.blobs), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &texts(&deleted.contents), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Blob, &texts(&deleted.blobs), times.now)?;
     for copy in &deleted.copies {
         trash_unfinished(tx, copy, times.trash_due)?;
     }
     if !deleted.is_complete {
-        gc_queue::enqueue(tx, REPOSITORY_REVIEW, std::slice::from_ref(&review.id), times.now)?;
+        gc_queue::enqueue(tx, ReviewKind::Repository, std::slice::from_ref(&review.id), times.now)?;
     }
     Ok(())
 }
@@ -56,9 +53,9 @@ pub(super) fn delete_package_rows(
     let contents: Vec<String> = deleted.contents.iter().map(Digest::to_string).collect();
     let links: Vec<String> =
         deleted.blobs.iter().map(|blob| link_id(&deleted.repository, blob)).collect();
-    gc_queue::enqueue(tx, CONTENT_REVIEW, &contents, times.now)?;
-    gc_queue::enqueue(tx, LINK_REVIEW, &links, times.review_after)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &contents, times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_after)?;
     usage::add_delta(tx, &deleted.repository, -deleted.bytes)?;
-    gc_queue::enqueue(tx, PACKAGE_REVIEW, std::slice::from_ref(&review.id), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Package, std::slice::from_ref(&review.id), times.now)?;
     Ok(())
 }
