@@ -5,8 +5,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use identity::{Authorized, Caller};
+use meta::Tx;
+use meta::events::{self, EventAction};
 use meta::repositories::{self, RepositoryRow};
-use meta::{Tx, events};
 use model::artifact_name::PackageName;
 use model::name::{ImageName, ImagePath, Location, RepositoryName};
 use model::permission::Permission;
@@ -152,9 +153,9 @@ impl ImageContext {
     }
 
     /// The event row of something that the caller does to this image.
-    pub(crate) fn event(&self, action: &str, now: i64) -> events::AuditEvent {
+    pub(crate) fn event(&self, action: EventAction, now: i64) -> events::AuditEvent {
         events::AuditEvent {
-            action: action.to_owned(),
+            action,
             principal: self.principal.clone(),
             resource: format!("{}/{}", self.repository_name, self.image_name()),
             tag: None,

@@ -4,8 +4,9 @@
 //! nobody would hear of it.
 
 use identity::{AuthorizationMode, Caller};
+use meta::events::{self, EventAction};
 use meta::repositories::{self, RepositoryRow};
-use meta::{MetaError, Tx, epochs, events, projects};
+use meta::{MetaError, Tx, epochs, projects};
 use model::name::RepositoryName;
 use model::resource::Resource;
 
@@ -79,7 +80,7 @@ impl Engine {
                 if repositories::insert(tx, &name, sparse, now)? {
                     epochs::bump(tx, epochs::ACCESS)?;
                     let event = events::AuditEvent {
-                        action: "create".to_owned(),
+                        action: EventAction::Create,
                         principal: principal.clone(),
                         resource: name.to_string(),
                         tag: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use identity::micros;
 use meta::deletion::DeletedArtifact;
-use meta::outbox::{self, WebhookChange, WebhookMessage as Notification};
+use meta::outbox::{self, WebhookAction, WebhookChange, WebhookMessage as Notification};
 use meta::{Id, MetaError, Tx, packages, repositories, tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
@@ -115,7 +115,7 @@ impl Engine {
             if !webhooks.is_empty() && !is_there(tx, &name, gone)? {
                 let DeletedArtifact { image, tag, digest } = gone;
                 let (tag, digest) = (tag.as_deref(), digest.as_ref());
-                changes.push(WebhookChange { action: "DELETE", image, tag, digest });
+                changes.push(WebhookChange { action: WebhookAction::Delete, image, tag, digest });
             }
         }
         outbox::insert(tx, &webhooks, &name, now, &changes)
@@ -151,7 +151,7 @@ impl ImageContext {
         tx: &mut Tx<'_>,
         (digest, tags, now): (&Digest, &[Option<&str>], i64),
     ) -> Result<(), MetaError> {
-        let (action, image) = ("INSERT", self.image_name());
+        let (action, image) = (WebhookAction::Insert, self.image_name());
         let changes: Vec<_> = tags
             .iter()
             .map(|tag| WebhookChange { action, image, tag: *tag, digest: Some(digest) })
@@ -166,7 +166,8 @@ impl ImageContext {
         tx: &mut Tx<'_>,
         (tag, digest, now): (Option<&str>, Option<&Digest>, i64),
     ) -> Result<(), MetaError> {
-        let change = WebhookChange { action: "DELETE", image: self.image_name(), tag, digest };
+        let change =
+            WebhookChange { action: WebhookAction::Delete, image: self.image_name(), tag, digest };
         let webhooks = names_of_wanting(&self.webhooks, &self.repository_name);
         outbox::insert(tx, &webhooks, &self.repository_name, now, &[change])
     }

@@ -1,6 +1,6 @@
 //! The proof of a permission: who was admitted to what.
 
-use meta::events;
+use meta::events::{self, EventAction};
 use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::resource::Resource;
@@ -82,9 +82,9 @@ impl Authorized {
     }
 
     /// What happened, written with the change.
-    pub fn event(&self, action: &str, resource: &str, now: i64) -> events::AuditEvent {
+    pub fn event(&self, action: EventAction, resource: &str, now: i64) -> events::AuditEvent {
         events::AuditEvent {
-            action: action.to_owned(),
+            action,
             principal: self.caller.principal.to_string(),
             resource: resource.to_owned(),
             tag: None,

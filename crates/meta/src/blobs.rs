@@ -9,6 +9,37 @@ use model::digest::Digest;
 
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, params};
 
+/// The state of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// An upload still fills the file.
+    Uploading,
+    /// The copy is the one in service of its blob.
+    Live,
+    /// No pull reads the copy, because a check found wrong bytes in its file.
+    Quarantined,
+    /// The file is to be deleted.
+    Trash,
+}
+
+impl CopyState {
+    /// Returns the name of the state in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploading => "uploading",
+            Self::Live => "live",
+            Self::Quarantined => "quarantined",
+            Self::Trash => "trash",
+        }
+    }
+
+    /// Returns the state with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Uploading, Self::Live, Self::Quarantined, Self::Trash];
+        all.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
 /// The copy of a blob, as a pull needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobCopy {
@@ -180,9 +211,11 @@ pub fn delete(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Id>, MetaError>
     )
 }
 
-/// Returns the state of a copy: `uploading`, `live`, `quarantined` or `trash`.
-pub fn find_copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
-    tx.query_first("SELECT state FROM copies WHERE id = ?1", params![id], |row| row.text(0))
+/// Returns the state of a copy.
+pub fn find_copy_state(tx: &mut Tx<'_>, id: &Id) -> Result<Option<CopyState>, MetaError> {
+    tx.query_first("SELECT state FROM copies WHERE id = ?1", params![id], |row| {
+        CopyState::parse(&row.text(0)?).ok_or_else(|| MetaError::corrupt("a copy's state"))
+    })
 }
 
 /// Moves a copy in the state `uploading` to the trash. A copy in another state stays as it is.

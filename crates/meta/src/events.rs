@@ -4,11 +4,128 @@ use model::digest::Digest;
 
 use crate::{Id, MetaError, Tx, opt_digest_at, params};
 
+/// The kind of a change that an event records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventAction {
+    /// A repository was created.
+    Create,
+    /// The settings of a repository were changed.
+    Update,
+    /// A repository was deleted.
+    DeleteRepository,
+    /// A manifest was pushed.
+    Push,
+    /// A manifest was deleted.
+    Delete,
+    /// The annotations of a manifest were set.
+    Annotate,
+    /// An image was deleted.
+    DeletePackage,
+    /// The annotations of an image were set.
+    AnnotatePackage,
+    /// A tag was set.
+    Tag,
+    /// A tag was deleted.
+    Untag,
+    /// A rule of a repository was created.
+    CreateRule,
+    /// A rule of a repository was changed.
+    UpdateRule,
+    /// A rule of a repository was deleted.
+    DeleteRule,
+    /// The policy of a resource was set.
+    SetPolicy,
+    /// A project was created.
+    CreateProject,
+    /// A project was deleted.
+    DeleteProject,
+    /// A service account was created.
+    CreateAccount,
+    /// A service account was changed.
+    UpdateAccount,
+    /// A service account was deleted.
+    DeleteAccount,
+    /// A key of a service account was created.
+    CreateKey,
+    /// A key of a service account was changed or deleted.
+    ChangeKey,
+    /// The signing keys were deleted, because the server was started with a new master key.
+    NewMasterKey,
+    /// The account of the first owner was created.
+    CreateOwner,
+    /// A new key of the first owner was created, and the lost parts of the account were restored.
+    RestoreOwner,
+}
+
+impl EventAction {
+    const ALL: [Self; 24] = [
+        Self::Create,
+        Self::Update,
+        Self::DeleteRepository,
+        Self::Push,
+        Self::Delete,
+        Self::Annotate,
+        Self::DeletePackage,
+        Self::AnnotatePackage,
+        Self::Tag,
+        Self::Untag,
+        Self::CreateRule,
+        Self::UpdateRule,
+        Self::DeleteRule,
+        Self::SetPolicy,
+        Self::CreateProject,
+        Self::DeleteProject,
+        Self::CreateAccount,
+        Self::UpdateAccount,
+        Self::DeleteAccount,
+        Self::CreateKey,
+        Self::ChangeKey,
+        Self::NewMasterKey,
+        Self::CreateOwner,
+        Self::RestoreOwner,
+    ];
+
+    /// Returns the name of the action in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::DeleteRepository => "delete-repository",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Annotate => "annotate",
+            Self::DeletePackage => "delete-package",
+            Self::AnnotatePackage => "annotate-package",
+            Self::Tag => "tag",
+            Self::Untag => "untag",
+            Self::CreateRule => "create-rule",
+            Self::UpdateRule => "update-rule",
+            Self::DeleteRule => "delete-rule",
+            Self::SetPolicy => "set-policy",
+            Self::CreateProject => "create-project",
+            Self::DeleteProject => "delete-project",
+            Self::CreateAccount => "create-account",
+            Self::UpdateAccount => "update-account",
+            Self::DeleteAccount => "delete-account",
+            Self::CreateKey => "create-key",
+            Self::ChangeKey => "change-key",
+            Self::NewMasterKey => "new-master-key",
+            Self::CreateOwner => "create-owner",
+            Self::RestoreOwner => "restore-owner",
+        }
+    }
+
+    /// Returns the action with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == text)
+    }
+}
+
 /// A change of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// The kind of change, such as `push`, `tag`, `untag`, `delete`, `create` or `update`.
-    pub action: String,
+    /// The kind of change.
+    pub action: EventAction,
     /// The principal that made the change.
     pub principal: String,
     /// The name of the resource.
@@ -50,10 +167,11 @@ pub fn list_after(
          WHERE id > ?1 ORDER BY id LIMIT ?2",
         params![last, limit],
         |row| {
+            let action = EventAction::parse(&row.text(1)?);
             Ok((
                 row.id(0)?,
                 AuditEvent {
-                    action: row.text(1)?,
+                    action: action.ok_or_else(|| MetaError::corrupt("the action of an event"))?,
                     principal: row.text(2)?,
                     resource: row.text(3)?,
                     tag: row.opt_text(4)?,

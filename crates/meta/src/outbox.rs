@@ -8,13 +8,37 @@ use model::name::RepositoryName;
 
 use crate::{Id, MetaError, SqlParam, Tx, opt_digest_at, params};
 
+/// The kind of a change of which webhooks are notified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookAction {
+    /// A manifest was pushed, or a tag was set.
+    Insert,
+    /// A manifest or a tag was deleted.
+    Delete,
+}
+
+impl WebhookAction {
+    /// Returns the name of the action in messages and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Returns the action with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Insert, Self::Delete].into_iter().find(|action| action.as_str() == text)
+    }
+}
+
 /// A message that waits for its webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookMessage {
     /// The id of the message, which is the same each time that the message is sent.
     pub id: Id,
-    /// The kind of change: `INSERT` or `DELETE`.
-    pub action: String,
+    /// The kind of change.
+    pub action: WebhookAction,
     /// The name of the repository.
     pub repository: RepositoryName,
     /// The name of the image.
@@ -32,8 +56,8 @@ pub struct WebhookMessage {
 /// A change of an image, of which webhooks are notified.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookChange<'a> {
-    /// The kind of change: `INSERT` or `DELETE`.
-    pub action: &'static str,
+    /// The kind of change.
+    pub action: WebhookAction,
     /// The name of the image.
     pub image: &'a str,
     /// The tag, if the change set or deleted one.
@@ -62,7 +86,7 @@ pub fn insert(
             vec![
                 SqlParam::from(id),
                 SqlParam::from(*webhook),
-                SqlParam::from(change.action),
+                SqlParam::from(change.action.as_str()),
                 SqlParam::from(repository.as_str()),
                 SqlParam::from(change.image),
                 SqlParam::from(tag),
@@ -96,10 +120,11 @@ pub fn list_due(
     limit: i64,
 ) -> Result<Vec<WebhookMessage>, MetaError> {
     tx.query(DUE_SQL, params![webhook, now, limit], |row| {
+        let action = WebhookAction::parse(&row.text(1)?);
         let repository = row.text(2)?.parse();
         Ok(WebhookMessage {
             id: row.id(0)?,
-            action: row.text(1)?,
+            action: action.ok_or_else(|| MetaError::corrupt("the action of a message"))?,
             repository: repository.map_err(|_| MetaError::corrupt("a repository's name"))?,
             image: row.text(3)?,
             tag: row.opt_text(4)?,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use identity::Authorized;
+use meta::Tx;
+use meta::events::{self, EventAction};
 use meta::images::{self, ManifestDetails};
 use meta::packages::{self, PackageDetails};
-use meta::{Tx, events};
 use model::artifact_name::{PackageName, VersionName};
 
 use crate::access::ImageContext;
@@ -38,7 +39,7 @@ impl Engine {
                 let package = find_package(tx, &at)?;
                 if let Some(annotations) = &annotations {
                     packages::set_annotations(tx, &package, annotations)?;
-                    events::insert(tx, &at.event("annotate-package", now))?;
+                    events::insert(tx, &at.event(EventAction::AnnotatePackage, now))?;
                 }
                 let found = packages::find_details(tx, &at.repository().id, at.image_name())?;
                 found.ok_or_else(|| package_unknown(&at))
@@ -63,7 +64,8 @@ impl Engine {
                 if let Some(annotations) = &annotations {
                     images::set_annotations(tx, &found.id, annotations)?;
                     let digest = Some(name.digest.clone());
-                    let event = events::AuditEvent { digest, ..at.event("annotate", now) };
+                    let event =
+                        events::AuditEvent { digest, ..at.event(EventAction::Annotate, now) };
                     events::insert(tx, &event)?;
                     found.annotations.clone_from(annotations);
                 }

@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use identity::{Authorized, micros};
+use meta::events::{self, EventAction};
+use meta::gc_queue::{self, ReviewKind};
 use meta::versions::VersionRow;
-use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
@@ -115,8 +117,11 @@ impl Engine {
                     tags::TagScope::Package(&package),
                 )?;
                 packages::hide(tx, &package)?;
-                gc_queue::enqueue(tx, reviews::PACKAGE, &[package.to_string()], now)?;
-                Ok::<_, EngineError>(events::insert(tx, &at.event("delete-package", now))?)
+                gc_queue::enqueue(tx, ReviewKind::Package, &[package.to_string()], now)?;
+                Ok::<_, EngineError>(events::insert(
+                    tx,
+                    &at.event(EventAction::DeletePackage, now),
+                )?)
             })
             .await
     }
@@ -261,10 +266,11 @@ pub(crate) fn delete_version(
         .map(|blob| reviews::link_id(repository, blob))
         .collect();
     versions::delete(tx, &version.id)?;
-    gc_queue::enqueue(tx, reviews::LINK_REVIEW, &links, review_after)?;
-    gc_queue::enqueue(tx, reviews::CONTENT, &[digest.to_string()], review_after)?;
+    gc_queue::enqueue(tx, ReviewKind::Link, &links, review_after)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &[digest.to_string()], review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
-    let event = events::AuditEvent { digest: Some(digest.clone()), ..at.event("delete", now) };
+    let event =
+        events::AuditEvent { digest: Some(digest.clone()), ..at.event(EventAction::Delete, now) };
     events::insert(tx, &event)?;
     at.enqueue_delete(tx, (None, Some(digest), now))?;
     Ok(true)
@@ -286,6 +292,6 @@ fn delete_blob(
         return Err(EngineError::BlobUnknown(digest.clone()));
     };
     usage::add_delta(tx, repository, -size)?;
-    gc_queue::enqueue(tx, reviews::BLOB, &[digest.to_string()], now)?;
+    gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], now)?;
     Ok(())
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use identity::{AuthorizationMode, Authorized};
+use meta::events::{self, EventAction};
+use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, events, policies};
+use meta::{Id, Tx, cleanups, epochs, policies};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::{ListFilter, SortDirection};
@@ -19,7 +21,6 @@ use crate::artifacts::listing::{
 };
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews;
 use model::permissions::artifactregistry;
 
 /// A repository that is to be.
@@ -113,7 +114,7 @@ impl Engine {
                 repositories::update(tx, &row)?;
                 schedule_cleanup(tx, &row.name, (&row.settings, now))?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("create", &row.name.to_string(), now);
+                let event = admitted.event(EventAction::Create, &row.name.to_string(), now);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;
@@ -209,7 +210,7 @@ impl Engine {
                     schedule_cleanup(tx, &name, (&described.settings, now))?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("update", &name.to_string(), now))?;
+                events::insert(tx, &admitted.event(EventAction::Update, &name.to_string(), now))?;
                 Ok::<_, EngineError>((described, is_set))
             })
             .await?;
@@ -230,9 +231,14 @@ impl Engine {
                 repositories::hide(tx, &described.id, now)?;
                 cleanups::unschedule(tx, &described.id)?;
                 policies::delete(tx, &name.to_string())?;
-                meta::gc_queue::enqueue(tx, reviews::REPOSITORY, &[described.id.to_string()], now)?;
+                meta::gc_queue::enqueue(
+                    tx,
+                    ReviewKind::Repository,
+                    &[described.id.to_string()],
+                    now,
+                )?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-repository", &name.to_string(), now);
+                let event = admitted.event(EventAction::DeleteRepository, &name.to_string(), now);
                 Ok::<_, EngineError>(events::insert(tx, &event)?)
             })
             .await?;

@@ -2,8 +2,9 @@
 //! `immutability`.
 
 use identity::Authorized;
+use meta::events::{self, EventAction};
 use meta::rules::{self, RuleRow as Row};
-use meta::{Id, Tx, events};
+use meta::{Id, Tx};
 use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
 use model::repository_rule::{RuleAction, RuleId, RuleOperation};
@@ -151,7 +152,10 @@ impl Engine {
                 }
                 check_unique(tx, &repository, &row)?;
                 rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("create-rule", &name.to_string(), now))?;
+                events::insert(
+                    tx,
+                    &admitted.event(EventAction::CreateRule, &name.to_string(), now),
+                )?;
                 Ok(row.clone())
             })
             .await
@@ -173,7 +177,10 @@ impl Engine {
                 change.clone().apply(&mut row)?;
                 check_unique(tx, &repository, &row)?;
                 rules::set(tx, &repository, &row)?;
-                events::insert(tx, &admitted.event("update-rule", &name.to_string(), now))?;
+                events::insert(
+                    tx,
+                    &admitted.event(EventAction::UpdateRule, &name.to_string(), now),
+                )?;
                 Ok(row)
             })
             .await
@@ -192,7 +199,7 @@ impl Engine {
                 let repository = find_repository(tx, &name.repository)?.id;
                 let row = find(tx, &repository, &name)?;
                 rules::delete(tx, &repository, &row.name)?;
-                let event = admitted.event("delete-rule", &name.to_string(), now);
+                let event = admitted.event(EventAction::DeleteRule, &name.to_string(), now);
                 Ok::<_, EngineError>(events::insert(tx, &event)?)
             })
             .await

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use identity::micros;
 use meta::Id;
 use meta::blobs::{self, BlobCopy};
-use meta::gc_queue;
+use meta::gc_queue::{self, ReviewKind};
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 use tokio::time::timeout;
@@ -321,7 +321,7 @@ impl RepoAccess<Pull> {
             .engine
             .meta
             .read_by_key(move |tx| {
-                Ok::<_, EngineError>(gc_queue::find_review_time(tx, reviews::LINK_REVIEW, &wanted)?)
+                Ok::<_, EngineError>(gc_queue::find_review_time(tx, ReviewKind::Link, &wanted)?)
             })
             .await?;
         if waiting.is_some_and(|due| due < stale) {
@@ -330,7 +330,7 @@ impl RepoAccess<Pull> {
                 .write(move |tx| {
                     Ok::<_, EngineError>(gc_queue::postpone(
                         tx,
-                        reviews::LINK_REVIEW,
+                        ReviewKind::Link,
                         &id,
                         later,
                         stale,

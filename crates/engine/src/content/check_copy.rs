@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blob::{BlobError, CopyDamage, CopyId, FileTimes};
 use meta::Id;
-use meta::blobs::{self, BlobCopy};
+use meta::blobs::{self, BlobCopy, CopyState};
 use model::digest::Digest;
 use tokio::sync::watch;
 
@@ -163,7 +163,7 @@ impl Engine {
         let before = self.meta.write(write).await?;
         self.checks.wrong().remove(copy);
         self.checks.counters.sound.fetch_add(1, Ordering::Relaxed);
-        if before.as_deref() == Some("quarantined") {
+        if before == Some(CopyState::Quarantined) {
             self.checks.counters.restored.fetch_add(1, Ordering::Relaxed);
             tracing::info!(
                 blob.digest = %digest, copy.id = %copy,

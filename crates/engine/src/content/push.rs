@@ -6,8 +6,9 @@ mod references;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use meta::events::{self, EventAction};
 use meta::versions::{self, NewVersion, ReferenceOwner};
-use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, events, packages, usage};
+use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, packages, usage};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::image_config::{ImageConfig, PlatformSummary};
@@ -354,8 +355,8 @@ impl ManifestWrite {
     }
 
     fn record(&self, tx: &mut Tx<'_>) -> Result<(), MetaError> {
-        let digest = Some(self.digest.clone());
-        events::insert(tx, &events::AuditEvent { digest, ..self.access.event("push", self.now) })
+        let push = self.access.event(EventAction::Push, self.now);
+        events::insert(tx, &events::AuditEvent { digest: Some(self.digest.clone()), ..push })
     }
 }
 

@@ -7,8 +7,9 @@ mod claimed;
 mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
+use meta::gc_queue::{self, ReviewKind};
 use meta::uploads::{self, Upload, UploadKey};
-use meta::{Id, blobs, gc_queue};
+use meta::{Id, blobs};
 use model::digest::{Digest, DigestAlgorithm};
 
 use claimed::ClaimedUpload;
@@ -84,7 +85,7 @@ impl RepoAccess<Push> {
                 }
                 uploads::insert(tx, at.owner(), &upload, now)?;
                 let review = [upload.id.to_string()];
-                gc_queue::enqueue(tx, reviews::UPLOAD, &review, upload.expires_at)?;
+                gc_queue::enqueue(tx, ReviewKind::Upload, &review, upload.expires_at)?;
                 Ok::<_, EngineError>(())
             })
             .await?;

@@ -12,16 +12,15 @@ use std::ops::ControlFlow;
 
 use blob::CopyId;
 use identity::micros;
-use meta::gc_queue::{self, GcReview};
-use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
+use meta::blobs::{self, CopyState};
+use meta::gc_queue::{self, GcReview, ReviewKind};
+use meta::{ErrorKind, Id, Tx, uploads, usage, versions};
 use model::digest::Digest;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::leases::BACKGROUND_LEASE;
-use crate::reviews::{
-    BLOB, CONTENT, COPY, LINK_REVIEW, PACKAGE, REPOSITORY, UPLOAD, trash_former, trash_unfinished,
-};
+use crate::reviews::{trash_former, trash_unfinished};
 
 /// The lease of collecting.
 const GC_LEASE: &str = "gc";
@@ -110,7 +109,7 @@ impl Engine {
                 }
             }
         }
-        let mut last = GcReview { kind: String::new(), id: String::new(), review_after: i64::MIN };
+        let mut last: Option<GcReview> = None;
         loop {
             if mode == GcMode::Collect {
                 self.look_at_stores().await?;
@@ -120,14 +119,13 @@ impl Engine {
                 return Ok(report);
             }
             let (now, after) = (self.clock.now(), last.clone());
-            let due = self
-                .meta
-                .read(move |tx| {
-                    Ok::<_, EngineError>(gc_queue::list_due(tx, now, &after, REVIEWS_AT_ONCE)?)
-                })
-                .await?;
+            let list_due = move |tx: &mut Tx<'_>| {
+                let due = gc_queue::list_due(tx, now, after.as_ref(), REVIEWS_AT_ONCE)?;
+                Ok::<_, EngineError>(due)
+            };
+            let due = self.meta.read(list_due).await?;
             let Some(end) = due.last() else { break };
-            last = end.clone();
+            last = Some(end.clone());
             let alone = match mode {
                 GcMode::DryRun => due,
                 GcMode::Collect => self.review_several(due, &mut report).await,
@@ -137,7 +135,7 @@ impl Engine {
                     Ok(verdict) => report.add(verdict),
                     // It stays in the queue; the others shall not wait for it.
                     Err(error) => tracing::warn!(
-                        gc.kind = review.kind, gc.id = review.id, %error,
+                        gc.kind = review.kind.as_str(), gc.id = review.id, %error,
                         "review of {} {} failed and will be repeated", review.kind, review.id
                     ),
                 }
@@ -165,7 +163,7 @@ impl Engine {
 
     async fn review(&self, review: &GcReview, mode: GcMode) -> Result<ReviewVerdict, EngineError> {
         let times = ReviewTimes::of(self);
-        if review.kind == COPY {
+        if review.kind == ReviewKind::Copy {
             return self.review_copy(review, mode).await;
         }
         let (wanted, engine) = (review.clone(), self.clone());
@@ -193,7 +191,7 @@ impl Engine {
             .meta
             .read_by_key(move |tx| Ok::<_, EngineError>(blobs::find_copy_state(tx, &copy)?))
             .await?;
-        let in_trash = state.as_deref() == Some("trash");
+        let in_trash = state == Some(CopyState::Trash);
         if mode == GcMode::DryRun {
             return Ok(if in_trash { ReviewVerdict::File } else { ReviewVerdict::Kept });
         }
@@ -253,8 +251,8 @@ fn judge(
     review: &GcReview,
     times: ReviewTimes,
 ) -> Result<ReviewVerdict, EngineError> {
-    match review.kind.as_str() {
-        LINK_REVIEW => {
+    match review.kind {
+        ReviewKind::Link => {
             let (repository, digest) = parse_link(&review.id)?;
             if versions::find_manifest_with_blob(tx, &repository, &digest)?.is_some() {
                 return Ok(ReviewVerdict::Kept);
@@ -271,27 +269,29 @@ fn judge(
                 None => Ok(ReviewVerdict::Kept),
             }
         }
-        BLOB => {
+        ReviewKind::Blob => {
             let linked = blobs::is_linked(tx, &parse_id(&review.id)?)?;
             Ok(if linked { ReviewVerdict::Kept } else { ReviewVerdict::Blob })
         }
-        CONTENT => {
+        ReviewKind::Content => {
             let used = versions::is_content_used(tx, &parse_id(&review.id)?)?;
             Ok(if used { ReviewVerdict::Kept } else { ReviewVerdict::Manifest })
         }
-        UPLOAD => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
+        ReviewKind::Upload => match uploads::find_expiry(tx, &parse_id(&review.id)?)? {
             Some((expires_at, _)) if expires_at <= times.now => Ok(ReviewVerdict::Upload),
             Some(_) | None => Ok(ReviewVerdict::Kept),
         },
-        PACKAGE => {
+        ReviewKind::Package => {
             let due = meta::deletion::is_package_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Package } else { ReviewVerdict::Kept })
         }
-        REPOSITORY => {
+        ReviewKind::Repository => {
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
-        kind => Err(EngineError::Internal(format!("nobody reviews {kind}"))),
+        ReviewKind::Copy => Err(EngineError::Internal(
+            "the review of a copy was not made by review_copy".to_owned(),
+        )),
     }
 }
 
@@ -303,13 +303,18 @@ fn carry_out(
     times: ReviewTimes,
 ) -> Result<(), EngineError> {
     match verdict {
-        ReviewVerdict::Kept if review.kind == UPLOAD => {
+        ReviewVerdict::Kept if review.kind == ReviewKind::Upload => {
             // A session that was used since: look again when it expires now.
             if let Some((expires_at, _)) = uploads::find_expiry(tx, &parse_id(&review.id)?)? {
-                gc_queue::enqueue(tx, UPLOAD, std::slice::from_ref(&review.id), expires_at)?;
+                gc_queue::enqueue(
+                    tx,
+                    ReviewKind::Upload,
+                    std::slice::from_ref(&review.id),
+                    expires_at,
+                )?;
             }
         }
-        ReviewVerdict::Kept if review.kind == LINK_REVIEW => {
+        ReviewVerdict::Kept if review.kind == ReviewKind::Link => {
             // When these go, there is a review again, and it binds the next ones.
             let (repository, digest) = parse_link(&review.id)?;
             if let Some(size) = blobs::find_size(tx, &repository, &digest)? {
@@ -321,7 +326,7 @@ fn carry_out(
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
             usage::add_delta(tx, &repository, -(bytes as i64))?;
-            gc_queue::enqueue(tx, BLOB, &[digest.to_string()], times.now)?;
+            gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], times.now)?;
         }
         ReviewVerdict::Blob => {
             if let Some(copy) = blobs::delete(tx, &parse_id(&review.id)?)? {

@@ -1,7 +1,8 @@
 //! Tags as they are set, moved and taken away: by a push, by a delete, and by the APIs.
 
 use identity::Authorized;
-use meta::{Id, MetaError, Tx, events, packages, tags, versions};
+use meta::events::{self, EventAction};
+use meta::{Id, MetaError, Tx, packages, tags, versions};
 use model::artifact_name::{TagName, VersionName};
 use model::digest::Digest;
 use model::reference::{Reference, Tag};
@@ -147,7 +148,7 @@ pub(crate) fn point_tag(
         principal: at.principal.clone(),
         changed_at: now,
     };
-    record(tx, at, package, ("tag", &change, digest))?;
+    record(tx, at, package, (EventAction::Tag, &change, digest))?;
     Ok(true)
 }
 
@@ -180,7 +181,7 @@ pub(crate) fn remove_tag(
         principal: at.principal.clone(),
         changed_at: now,
     };
-    record(tx, at, package, ("untag", &change, digest))?;
+    record(tx, at, package, (EventAction::Untag, &change, digest))?;
     Ok(at.enqueue_delete(tx, (Some(tag), None, now))?)
 }
 
@@ -188,7 +189,7 @@ fn record(
     tx: &mut Tx<'_>,
     at: &ImageContext,
     package: &Id,
-    (action, change, digest): (&str, &tags::TagChange, &Digest),
+    (action, change, digest): (EventAction, &tags::TagChange, &Digest),
 ) -> Result<(), MetaError> {
     tags::record_change(tx, package, change)?;
     let event = events::AuditEvent {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use blob::BlobError;
 use blob::faulty::FaultStep;
 use berth_engine::{EngineError, GcMode, Pull, Push};
-use meta::{blobs, gc_queue};
+use meta::blobs;
+use meta::gc_queue::{self, ReviewKind};
 use model::digest::Digest;
 
 use crate::registry::{TestRegistry, poll_once, start_with_bytes};
@@ -69,8 +70,8 @@ async fn expired_uploads_are_deleted_together() {
             start_with_bytes(&access, b"content").await;
         }
         let unreadable = |tx: &mut meta::Tx<'_>| {
-            gc_queue::enqueue(tx, "upload", &["no id".to_owned()], 0)?;
-            gc_queue::enqueue(tx, "copy", &["no id".to_owned()], 0)
+            gc_queue::enqueue(tx, ReviewKind::Upload, &["no id".to_owned()], 0)?;
+            gc_queue::enqueue(tx, ReviewKind::Copy, &["no id".to_owned()], 0)
         };
         registry.meta.write(unreadable).await.expect("it is written");
         registry.clock.advance_minutes(25 * 3600);

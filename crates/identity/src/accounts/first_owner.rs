@@ -1,7 +1,8 @@
 //! The first start: somebody must be let in before anybody can let others in.
 
 use meta::accounts::{AccountKeyRow, AccountRow};
-use meta::{Tx, accounts, epochs, events, policies};
+use meta::events::{self, EventAction};
+use meta::{Tx, accounts, epochs, policies};
 use model::iam_policy::IamPolicy;
 use model::principal::{AccountEmail, PolicyMember};
 use model::resource::ORGANIZATION_NAME;
@@ -86,7 +87,7 @@ impl Identity {
                 accounts::insert_key(tx, &key)?;
                 own_policies::write(tx, ORGANIZATION_NAME, &everything(&email), now)?;
                 let principal = format!("serviceAccount:{email}");
-                events::insert(tx, &event("create-owner", &principal, now))?;
+                events::insert(tx, &event(EventAction::CreateOwner, &principal, now))?;
                 Ok::<_, IdentityError>(true)
             })
             .await?;
@@ -124,7 +125,7 @@ impl Identity {
             let account = own::find_account(tx, &email)?;
             accounts::insert_key(tx, &row)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            events::insert(tx, &event("restore-owner", OPERATOR_PRINCIPAL, now))?;
+            events::insert(tx, &event(EventAction::RestoreOwner, OPERATOR_PRINCIPAL, now))?;
             Ok::<_, IdentityError>((account, repaired))
         });
         let (account, repaired) = written.await?;
@@ -174,9 +175,9 @@ fn mend(
     Ok(repaired)
 }
 
-pub(crate) fn event(action: &str, principal: &str, now: Micros) -> events::AuditEvent {
+pub(crate) fn event(action: EventAction, principal: &str, now: Micros) -> events::AuditEvent {
     events::AuditEvent {
-        action: action.to_owned(),
+        action,
         principal: principal.to_owned(),
         resource: ORGANIZATION_NAME.to_owned(),
         tag: None,

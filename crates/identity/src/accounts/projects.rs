@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use meta::events::{self, EventAction};
 use meta::projects::{self, ProjectRow as Row};
-use meta::{Tx, epochs, events};
+use meta::{Tx, epochs};
 use model::iam_policy::IamPolicy;
 use model::labels::check_labels;
 use model::name::ProjectId;
@@ -85,7 +86,8 @@ impl Identity {
                 let resource = format!("projects/{}", created.id);
                 let policy = owned_by(&admitted.caller().principal);
                 evaluate::write(tx, &resource, &policy, created.created_at)?;
-                let event = admitted.event("create-project", &resource, created.created_at);
+                let event =
+                    admitted.event(EventAction::CreateProject, &resource, created.created_at);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;
@@ -164,7 +166,7 @@ impl Identity {
                 }
                 evaluate::check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-project", &resource, now);
+                let event = admitted.event(EventAction::DeleteProject, &resource, now);
                 Ok(events::insert(tx, &event)?)
             })
             .await?;

@@ -1,6 +1,7 @@
 //! The keys that are sealed in the database, and the master key that has to open them.
 
-use meta::{Meta, accounts, epochs, events, signing_keys};
+use meta::events::{self, EventAction};
+use meta::{Meta, accounts, epochs, signing_keys};
 use model::principal::AccountEmail;
 
 use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, event};
@@ -103,7 +104,7 @@ impl Identity {
         let forgotten = self.meta.write(move |tx| {
             let forgotten = signing_keys::delete_all(tx)?;
             epochs::bump(tx, epochs::ACCESS)?;
-            let event = event("new-master-key", OPERATOR_PRINCIPAL, now);
+            let event = event(EventAction::NewMasterKey, OPERATOR_PRINCIPAL, now);
             events::insert(tx, &event)?;
             Ok::<_, IdentityError>(forgotten)
         });

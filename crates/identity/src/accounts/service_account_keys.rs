@@ -1,7 +1,8 @@
 //! Keys of service accounts.
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
-use meta::{Id, MetaError, Tx, epochs, events};
+use meta::events::{self, EventAction};
+use meta::{Id, MetaError, Tx, epochs};
 use model::principal::AccountEmail;
 
 use crate::accounts::service_accounts::{find_account, require_account};
@@ -80,7 +81,7 @@ impl Identity {
                 // Once more: others may have been quicker.
                 let account = with_room_for_a_key(tx, &email)?;
                 accounts::insert_key(tx, &row)?;
-                events::insert(tx, &admitted.event("create-key", email.as_str(), now))?;
+                events::insert(tx, &admitted.event(EventAction::CreateKey, email.as_str(), now))?;
                 Ok::<_, IdentityError>(account)
             })
             .await?;
@@ -152,7 +153,7 @@ impl Identity {
                 change(tx, &id)?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("change-key", email.as_str(), now))?;
+                events::insert(tx, &admitted.event(EventAction::ChangeKey, email.as_str(), now))?;
                 is_locked_out(tx, &email)
             })
             .await?;

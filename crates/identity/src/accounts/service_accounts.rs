@@ -1,7 +1,8 @@
 //! Service accounts.
 
 use meta::accounts::{self, AccountKeyRow, AccountRow};
-use meta::{Tx, epochs, events, policies};
+use meta::events::{self, EventAction};
+use meta::{Tx, epochs, policies};
 use model::name::ProjectId;
 use model::permission::Permission;
 use model::principal::AccountEmail;
@@ -45,7 +46,7 @@ impl Identity {
             .write(move |tx| {
                 insert_account(tx, (&project, &created, &key))?;
                 let event = admitted.event(
-                    "create-account",
+                    EventAction::CreateAccount,
                     &format!("projects/{project}/serviceAccounts/{}", created.email),
                     created.updated_at,
                 );
@@ -127,7 +128,10 @@ impl Identity {
                     check_administrator(tx)?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &admitted.event("update-account", email.as_str(), now))?;
+                events::insert(
+                    tx,
+                    &admitted.event(EventAction::UpdateAccount, email.as_str(), now),
+                )?;
                 Ok::<_, IdentityError>(account)
             })
             .await?;
@@ -148,7 +152,7 @@ impl Identity {
                 accounts::delete(tx, email.as_str())?;
                 check_administrator(tx)?;
                 epochs::bump(tx, epochs::ACCESS)?;
-                let event = admitted.event("delete-account", email.as_str(), now);
+                let event = admitted.event(EventAction::DeleteAccount, email.as_str(), now);
                 Ok::<_, IdentityError>(events::insert(tx, &event)?)
             })
             .await?;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use meta::events::{self, EventAction};
 use meta::policies::{self, PolicyRow};
-use meta::{Id, Tx, accounts, epochs, events, repositories};
+use meta::{Id, Tx, accounts, epochs, repositories};
 use model::iam_policy::{IamPolicy, RoleBinding};
 use model::permission::Permission;
 use model::principal::{AccountEmail, PolicyMember, Principal};
@@ -150,7 +151,7 @@ impl Identity {
                 if resource == Resource::Organization {
                     check_administrator(tx)?;
                 }
-                events::insert(tx, &admitted.event("set-policy", &name, now))?;
+                events::insert(tx, &admitted.event(EventAction::SetPolicy, &name, now))?;
                 parse_stored(policies::find(tx, &name)?)
             })
             .await?;

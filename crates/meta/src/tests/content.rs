@@ -3,8 +3,9 @@
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, ensure_image, on_each};
+use crate::blobs::{self, CopyState};
 use crate::uploads::{Upload, UploadKey};
-use crate::{ErrorKind, Id, Tx, blobs, uploads};
+use crate::{ErrorKind, Id, Tx, uploads};
 
 on_each! {
     async fn a_blob_has_one_live_copy(db: &TestDatabase) {
@@ -33,7 +34,7 @@ on_each! {
             assert_eq!(blobs::make_live(tx, &finished)?, Some(copy));
             assert!(!blobs::link(tx, &repository, &digest, size, NOW)?);
             assert_eq!(blobs::find(tx, &repository, &digest)?.expect("sound").copy_id, second);
-            assert_eq!(blobs::find_copy_state(tx, &copy)?.as_deref(), Some("live"));
+            assert_eq!(blobs::find_copy_state(tx, &copy)?, Some(CopyState::Live));
             assert_eq!(blobs::mark_verified(tx, &copy, 5, 6, NOW)?, 0, "no blob has it any more");
             assert_eq!(blobs::trash_replaced(tx, &copy)?, 1);
             assert_eq!(blobs::delete_copy(tx, &copy)?, 1);
@@ -49,14 +50,14 @@ on_each! {
             let state = |tx: &mut Tx<'_>, id: &Id| blobs::find_copy_state(tx, id).map(Option::unwrap);
             let live = add_blob(tx, &repository, b"blob")?;
             assert_eq!(blobs::trash_unfinished(tx, &live)?, 0);
-            assert_eq!(state(tx, &live)?, "live");
+            assert_eq!(state(tx, &live)?, CopyState::Live);
             let unfinished = Id::new();
             blobs::insert_copy(tx, &unfinished, NOW)?;
             assert_eq!((blobs::trash_replaced(tx, &unfinished)?, blobs::quarantine(tx, &unfinished, NOW)?), (0, 0));
             assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 1);
             assert_eq!(blobs::trash_unfinished(tx, &unfinished)?, 0);
             assert_eq!((blobs::trash_replaced(tx, &unfinished)?, blobs::quarantine(tx, &unfinished, NOW)?), (0, 0));
-            assert_eq!(state(tx, &unfinished)?, "trash");
+            assert_eq!(state(tx, &unfinished)?, CopyState::Trash);
             Ok(())
         }).await;
         let revived = db.meta.write(|tx| {

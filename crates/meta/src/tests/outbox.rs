@@ -4,7 +4,7 @@ use model::digest::Digest;
 use model::name::RepositoryName;
 
 use super::{NOW, TestDatabase, on_each};
-use crate::outbox::{self, WebhookChange, WebhookMessage};
+use crate::outbox::{self, WebhookAction, WebhookChange, WebhookMessage};
 use crate::{MetaError, Tx};
 
 fn repository() -> RepositoryName {
@@ -13,7 +13,12 @@ fn repository() -> RepositoryName {
 
 fn write(tx: &mut Tx<'_>, webhooks: &[&str], tags: &[&str], now: i64) -> Result<(), MetaError> {
     let digest = Digest::of(b"m");
-    let change = |tag| WebhookChange { action: "INSERT", image: "a/b", tag, digest: Some(&digest) };
+    let change = |tag| WebhookChange {
+        action: WebhookAction::Insert,
+        image: "a/b",
+        tag,
+        digest: Some(&digest),
+    };
     let changes: Vec<_> = tags.iter().map(|tag| change(Some(*tag))).collect();
     outbox::insert(tx, webhooks, &repository(), now, &changes)
 }
@@ -32,7 +37,7 @@ on_each! {
             let due = outbox::list_due(tx, "a", NOW, 10)?;
             assert_eq!(tags(&due), ["1", "2", "3"]);
             let WebhookMessage { action, repository: name, image, digest, occurred_at, times_postponed, .. } = &due[0];
-            assert_eq!((action.as_str(), name, image.as_str()), ("INSERT", &repository(), "a/b"));
+            assert_eq!((*action, name, image.as_str()), (WebhookAction::Insert, &repository(), "a/b"));
             assert_eq!((digest, *occurred_at, *times_postponed), (&Some(Digest::of(b"m")), NOW, 0));
             assert_eq!(tags(&outbox::list_due(tx, "a", NOW, 2)?), ["1", "2"]);
             assert_eq!(outbox::count_waiting(tx, "a", 2)?, (2, Some(0)));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use super::{NOW, TestDatabase, ensure_image, on_each};
-use crate::gc_queue::GcReview;
+use crate::gc_queue::{GcReview, ReviewKind};
 use crate::uploads::{Upload, UploadKey};
 use crate::{Id, MetaError, Tx, blobs, epochs, gc_queue, uploads};
 
@@ -84,13 +84,13 @@ fn owner(repository: &Id) -> UploadKey<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_review_that_is_asked_for_again_looks_again() {
     let Some(db) = TestDatabase::postgres().await else { return };
-    let ask = |tx: &mut Tx<'_>| gc_queue::enqueue(tx, "link", &["x".into()], 10);
+    let ask = |tx: &mut Tx<'_>| gc_queue::enqueue(tx, ReviewKind::Link, &["x".into()], 10);
     db.write(ask).await;
     let (began, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     let meta = db.meta.clone();
     let review = tokio::spawn(async move {
-        let waiting = GcReview { kind: "link".into(), id: "x".into(), review_after: 10 };
+        let waiting = GcReview { kind: ReviewKind::Link, id: "x".into(), review_after: 10 };
         meta.write(move |tx| {
             let seen = epochs::get(tx, "a")?;
             let _ = began.send(());

@@ -1,6 +1,7 @@
 //! The query plans of lists. Each follows an index, without a scan of a table and without a sort.
 
 use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
+use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
     images, operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
@@ -33,7 +34,7 @@ on_each! {
             let test_image = ensure_image(tx, "r", "i")?;
             let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
             tags::set(tx, &test_image.package, "t", &version, NOW)?;
-            gc_queue::enqueue(tx, "link", &["a".into(), "b".into()], NOW)?;
+            gc_queue::enqueue(tx, ReviewKind::Link, &["a".into(), "b".into()], NOW)?;
             Ok(())
         }).await;
         if let DatabaseLocation::Postgres(_) = db.database {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, add_manifest, ensure_image, on_each, reference};
+use crate::events::{self, EventAction};
+use crate::gc_queue::{self, ReviewKind};
 use crate::versions::{ReferenceBinding, ReferenceOwner};
-use crate::{MetaError, blobs, events, gc_queue, tags, usage, versions};
+use crate::{MetaError, blobs, tags, usage, versions};
 
 const PUSHES: usize = 64;
 const LAYERS: usize = 200;
@@ -43,7 +45,7 @@ on_each! {
                     assert_eq!(tags::find(tx, &test_image.package, &tag)?, None);
                     tags::set(tx, &test_image.package, &tag, &version, NOW)?;
                     events::insert(tx, &events::AuditEvent {
-                        action: "push".into(),
+                        action: EventAction::Push,
                         principal: "user:a".into(),
                         resource: "projects/p".into(),
                         tag: Some(tag),
@@ -61,7 +63,7 @@ on_each! {
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
                     add_blob(tx, &test_image.repository, bytes.as_bytes())?;
                     usage::add_delta(tx, &test_image.repository, size)?;
-                    gc_queue::enqueue(tx, "link", &[digest.to_string()], NOW)?;
+                    gc_queue::enqueue(tx, ReviewKind::Link, &[digest.to_string()], NOW)?;
                     versions::bind_blob(tx, &test_image.repository, &digest, size)?;
                     Ok::<_, MetaError>(())
                 }).await

@@ -7,7 +7,8 @@ use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
     repository_name,
 };
-use crate::gc_queue::GcReview;
+use crate::events::EventAction;
+use crate::gc_queue::{GcReview, ReviewKind};
 use crate::tags::TagChange;
 use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
 use crate::{
@@ -204,28 +205,27 @@ on_each! {
 
     async fn reviews_wait_until_they_are_due(db: &TestDatabase) {
         db.write(|tx| {
-            let start = GcReview { kind: String::new(), id: String::new(), review_after: 0 };
-            let review = |id: &str, review_after| GcReview { kind: "link".into(), id: id.into(), review_after };
-            gc_queue::enqueue(tx, "link", &["b".into(), "a".into(), "b".into()], 100)?;
-            gc_queue::enqueue(tx, "link", &["c".into()], 50)?;
-            assert!(gc_queue::list_due(tx, 49, &start, 10)?.is_empty());
+            let review = |id: &str, review_after| GcReview { kind: ReviewKind::Link, id: id.into(), review_after };
+            gc_queue::enqueue(tx, ReviewKind::Link, &["b".into(), "a".into(), "b".into()], 100)?;
+            gc_queue::enqueue(tx, ReviewKind::Link, &["c".into()], 50)?;
+            assert!(gc_queue::list_due(tx, 49, None, 10)?.is_empty());
             let all = [review("c", 50), review("a", 100), review("b", 100)];
-            assert_eq!(gc_queue::list_due(tx, 100, &start, 10)?, all);
-            assert_eq!(gc_queue::list_due(tx, 100, &all[1], 10)?, all[2..]);
-            assert_eq!(gc_queue::list_due(tx, 100, &start, 1)?, all[..1]);
+            assert_eq!(gc_queue::list_due(tx, 100, None, 10)?, all);
+            assert_eq!(gc_queue::list_due(tx, 100, Some(&all[1]), 10)?, all[2..]);
+            assert_eq!(gc_queue::list_due(tx, 100, None, 1)?, all[..1]);
             // A review is postponed, but its time never becomes earlier.
-            gc_queue::enqueue(tx, "link", &["a".into()], 200)?;
-            gc_queue::enqueue(tx, "link", &["b".into()], 1)?;
-            assert_eq!(gc_queue::find_review_time(tx, "link", "a")?, Some(200));
-            assert_eq!(gc_queue::find_review_time(tx, "link", "b")?, Some(100));
-            assert_eq!(gc_queue::find_review_time(tx, "blob", "b")?, None);
-            assert_eq!(gc_queue::postpone(tx, "link", "b", 300, 100)?, 0);
-            assert_eq!(gc_queue::postpone(tx, "link", "b", 300, 101)?, 1);
+            gc_queue::enqueue(tx, ReviewKind::Link, &["a".into()], 200)?;
+            gc_queue::enqueue(tx, ReviewKind::Link, &["b".into()], 1)?;
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Link, "a")?, Some(200));
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Link, "b")?, Some(100));
+            assert_eq!(gc_queue::find_review_time(tx, ReviewKind::Blob, "b")?, None);
+            assert_eq!(gc_queue::postpone(tx, ReviewKind::Link, "b", 300, 100)?, 0);
+            assert_eq!(gc_queue::postpone(tx, ReviewKind::Link, "b", 300, 101)?, 1);
             // A review that was postponed after it was read is not deleted.
             assert!(!gc_queue::finish(tx, &all[2])?);
             assert!(gc_queue::finish(tx, &all[0])?);
             assert!(!gc_queue::finish(tx, &all[0])?);
-            assert_eq!(gc_queue::list_due(tx, 1_000, &start, 10)?, [review("a", 200), review("b", 300)]);
+            assert_eq!(gc_queue::list_due(tx, 1_000, None, 10)?, [review("a", 200), review("b", 300)]);
             Ok(())
         }).await;
     }
@@ -286,15 +286,15 @@ on_each! {
 
     async fn events_come_in_the_order_they_were_written(db: &TestDatabase) {
         db.write(|tx| {
-            let event = |action: &str, digest| events::AuditEvent {
-                action: action.into(),
+            let event = |action, digest| events::AuditEvent {
+                action,
                 principal: "user:a".into(),
                 resource: "projects/p".into(),
                 tag: None,
                 digest,
                 occurred_at: NOW,
             };
-            let written = [event("push", Some(Digest::of(b"m"))), event("tag", None), event("delete", None)];
+            let written = [event(EventAction::Push, Some(Digest::of(b"m"))), event(EventAction::Tag, None), event(EventAction::Delete, None)];
             for event in &written {
                 events::insert(tx, event)?;
             }

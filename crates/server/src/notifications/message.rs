@@ -22,7 +22,7 @@ pub(super) fn envelope(message: &Notification, uri: &str, subscription: &str) ->
 
 fn data(message: &Notification, uri: &str) -> Value {
     let image = &message.image;
-    let mut data = Map::from_iter([("action".to_owned(), json!(message.action))]);
+    let mut data = Map::from_iter([("action".to_owned(), json!(message.action.as_str()))]);
     if let Some(digest) = &message.digest {
         data.insert("digest".to_owned(), json!(format!("{uri}/{image}@{digest}")));
     }
@@ -35,6 +35,7 @@ fn data(message: &Notification, uri: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use meta::Id;
+    use meta::outbox::WebhookAction;
     use model::digest::Digest;
 
     use super::*;
@@ -43,7 +44,7 @@ mod tests {
     fn an_envelope() {
         let message = Notification {
             id: Id::from([7; 16]),
-            action: "INSERT".to_owned(),
+            action: WebhookAction::Insert,
             repository: "projects/p/locations/us/repositories/r".parse().expect("a name"),
             image: "a/b".to_owned(),
             tag: Some("1.0".to_owned()),

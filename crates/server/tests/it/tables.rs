@@ -1,7 +1,8 @@
 //! Rows that no client reads yet: history, counts and events. And many concurrent writers.
 
 use engine::EngineError;
-use meta::{Id, epochs, events, gc_queue, leases, packages, repositories, tags, usage, versions};
+use meta::gc_queue::{self, ReviewKind};
+use meta::{Id, epochs, events, leases, packages, repositories, tags, usage, versions};
 use model::digest::Digest;
 use model::media_type::OCI_MANIFEST;
 
@@ -114,7 +115,7 @@ async fn epochs_queues_and_leases_are_updated(server: TestServer) {
     assert_eq!(epoch, 1, "a repository came to be");
     let waiting = meta.read(move |tx| {
         let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
-        gc_queue::find_review_time(tx, "link", &format!("{repository}/{digest}"))
+        gc_queue::find_review_time(tx, ReviewKind::Link, &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
     let fence = meta.write(|tx| leases::acquire(tx, "gc", "a test", 0, 1)).await;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use blob::{Locked, StoredCopy};
 use identity::micros;
+use meta::gc_queue::{self, ReviewKind};
 use meta::uploads::{self, Upload};
-use meta::{Tx, blobs, gc_queue, usage, versions};
+use meta::{Tx, blobs, usage, versions};
 use model::digest::Digest;
 
 use crate::access::ImageContext;
@@ -49,7 +50,7 @@ pub(super) fn commit(
     if uploads::finish(tx, upload, digest, size, times.remember_until)? == 0 {
         return Err(EngineError::UploadUnknown);
     }
-    gc_queue::enqueue(tx, reviews::UPLOAD, &[upload.id.to_string()], times.remember_until)?;
+    gc_queue::enqueue(tx, ReviewKind::Upload, &[upload.id.to_string()], times.remember_until)?;
     let finished = blobs::FinishedCopy {
         id: &copy,
         digest,
@@ -76,12 +77,7 @@ pub(super) fn link(
     if blobs::link(tx, repository, digest, size, now)? {
         usage::add_delta(tx, repository, size)?;
     }
-    gc_queue::enqueue(
-        tx,
-        reviews::LINK_REVIEW,
-        &[reviews::link_id(repository, digest)],
-        review_after,
-    )?;
+    gc_queue::enqueue(tx, ReviewKind::Link, &[reviews::link_id(repository, digest)], review_after)?;
     versions::bind_blob(tx, repository, digest, size)?;
     Ok(())
 }

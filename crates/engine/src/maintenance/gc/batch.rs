@@ -3,14 +3,14 @@
 
 use blob::CopyId;
 use futures_util::{StreamExt, stream};
-use meta::gc_queue::{self, GcReview};
-use meta::{ErrorKind, Id, blobs};
+use meta::blobs::{self, CopyState};
+use meta::gc_queue::{self, GcReview, ReviewKind};
+use meta::{ErrorKind, Id};
 
 use super::{GcReport, ReviewTimes, ReviewVerdict, parse_id, settle};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{COPY, UPLOAD};
 
 /// How many files are removed at once: file systems make their syncs one.
 const FILES_AT_ONCE: usize = 8;
@@ -24,9 +24,9 @@ impl Engine {
         report: &mut GcReport,
     ) -> Vec<GcReview> {
         let (uploads, rest): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|review| review.kind == UPLOAD);
+            due.into_iter().partition(|review| review.kind == ReviewKind::Upload);
         let (copies, mut alone): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|review| review.kind == COPY);
+            rest.into_iter().partition(|review| review.kind == ReviewKind::Copy);
         for (several, done) in [
             (&uploads, self.settle_several(uploads.clone()).await),
             (&copies, self.remove_several(&copies).await),
@@ -101,7 +101,7 @@ impl Engine {
             Ok(()) => Some(copy),
             Err(error) => {
                 tracing::warn!(
-                    gc.kind = COPY, gc.id = %copy.id, %error,
+                    gc.kind = ReviewKind::Copy.as_str(), gc.id = %copy.id, %error,
                     "the file of copy {} could not be removed yet: {error}", copy.id
                 );
                 None
@@ -120,7 +120,7 @@ struct TrashCopy {
 impl TrashCopy {
     fn look(tx: &mut meta::Tx<'_>, review: GcReview) -> Result<Self, EngineError> {
         let id = parse_id(&review.id)?;
-        let in_trash = blobs::find_copy_state(tx, &id)?.as_deref() == Some("trash");
+        let in_trash = blobs::find_copy_state(tx, &id)? == Some(CopyState::Trash);
         Ok(Self { review, id, in_trash })
     }
 }

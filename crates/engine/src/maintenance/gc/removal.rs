@@ -1,7 +1,7 @@
 //! A whole repository or image, removed slice by slice: each leaves reviews of what it may have let go, and one for the
 //! next slice. What goes is told.
 
-use meta::gc_queue::{self, GcReview};
+use meta::gc_queue::{self, GcReview, ReviewKind};
 use meta::{Tx, deletion, usage};
 use model::digest::Digest;
 
@@ -9,7 +9,7 @@ use super::{ReviewTimes, parse_id};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::reviews::{BLOB, CONTENT, LINK_REVIEW, PACKAGE, REPOSITORY, link_id, trash_unfinished};
+use crate::reviews::{link_id, trash_unfinished};
 
 /// How much goes at once.
 const SLICE: i64 = 250;
@@ -25,13 +25,13 @@ pub(super) fn remove_some(
     let removed = deletion::delete_some_of_repository(tx, &repository, engine.batch_size(SLICE))?;
     engine.enqueue_deletions(tx, (&repository, times.now), &removed.artifacts)?;
     let texts = |digests: &[Digest]| digests.iter().map(Digest::to_string).collect::<Vec<_>>();
-    gc_queue::enqueue(tx, CONTENT, &texts(&removed.contents), times.now)?;
-    gc_queue::enqueue(tx, BLOB, &texts(&removed.blobs), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &texts(&removed.contents), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Blob, &texts(&removed.blobs), times.now)?;
     for copy in &removed.copies {
         trash_unfinished(tx, copy, times.trash_due)?;
     }
     if !removed.is_complete {
-        gc_queue::enqueue(tx, REPOSITORY, std::slice::from_ref(&review.id), times.now)?;
+        gc_queue::enqueue(tx, ReviewKind::Repository, std::slice::from_ref(&review.id), times.now)?;
     }
     Ok(())
 }
@@ -52,9 +52,9 @@ pub(super) fn remove_some_of_package(
     let contents: Vec<String> = removed.contents.iter().map(Digest::to_string).collect();
     let links: Vec<String> =
         removed.blobs.iter().map(|blob| link_id(&removed.repository, blob)).collect();
-    gc_queue::enqueue(tx, CONTENT, &contents, times.now)?;
-    gc_queue::enqueue(tx, LINK_REVIEW, &links, times.review_due)?;
+    gc_queue::enqueue(tx, ReviewKind::Content, &contents, times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_due)?;
     usage::add_delta(tx, &removed.repository, -removed.bytes)?;
-    gc_queue::enqueue(tx, PACKAGE, std::slice::from_ref(&review.id), times.now)?;
+    gc_queue::enqueue(tx, ReviewKind::Package, std::slice::from_ref(&review.id), times.now)?;
     Ok(())
 }

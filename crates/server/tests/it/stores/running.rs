@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use meta::{Id, blobs, settings};
+use meta::blobs::{self, CopyState};
+use meta::{Id, settings};
 use model::digest::Digest;
 use serde_json::json;
 
@@ -193,7 +194,7 @@ async fn a_collection_waits_for_the_folder(server: TestServer) {
     fs::create_dir_all(blobs.join("ab")).expect("ours");
     let answer = run_command(&server, json!({ "command": "gc", "dry_run": false })).await;
     assert!(answer["error"].is_string() || answer["done"]["files"] == 0, "{answer}");
-    assert_eq!(state().await.as_deref(), Some("trash"));
+    assert_eq!(state().await, Some(CopyState::Trash));
     fs::remove_dir_all(&blobs).expect("ours");
     fs::rename(&away, &blobs).expect("ours");
     wait_until_present(&server, true).await;

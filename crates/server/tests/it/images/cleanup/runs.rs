@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use meta::events;
+use meta::events::{self, EventAction};
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
@@ -83,7 +83,7 @@ async fn a_run_deletes_what_a_dry_run_lists(server: TestServer) {
         .await
         .expect("readable");
     let cleaned = events.iter().filter(|(_, event)| {
-        event.action == "delete" && event.principal == "system:cleanup-policy"
+        event.action == EventAction::Delete && event.principal == "system:cleanup-policy"
     });
     assert_eq!(cleaned.count(), 7);
     let entries = written_entries(&server).await;
