@@ -60,7 +60,7 @@ pub fn find_enabled(tx: &mut Tx<'_>, email: &str) -> Result<Option<AccountRow>, 
     )
 }
 
-/// Returns whether the account with this `unique_id` is usable, as in [`standing`].
+/// Returns whether the account with this `unique_id` is usable, as in [`find_enabled`].
 pub fn is_enabled(tx: &mut Tx<'_>, unique_id: &str) -> Result<bool, MetaError> {
     let found = tx.query_first(
         "SELECT 1 FROM service_accounts a JOIN projects p ON p.id = a.project

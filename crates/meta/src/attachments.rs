@@ -113,11 +113,11 @@ fn read_attachment(row: &SqlRow<'_>) -> Result<AttachmentDetails, MetaError> {
 /// Returns the attachments whose digests sort after `last`, in the order of their digests.
 pub fn list(
     tx: &mut Tx<'_>,
-    of: AttachmentScope<'_>,
+    scope: AttachmentScope<'_>,
     last: &str,
     limit: i64,
 ) -> Result<Vec<AttachmentDetails>, MetaError> {
-    match of {
+    match scope {
         AttachmentScope::Repository(id) => {
             tx.query(OF_REPOSITORY_SQL, params![id, last, limit], read_attachment)
         }

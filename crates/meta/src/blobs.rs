@@ -297,7 +297,7 @@ pub struct DueCopy {
     pub blob: BlobCopy,
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`list_due_copies`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str =
     "SELECT id, size, mtime_ns, ctime_ns, verified_at, digest FROM copies
      WHERE state IN ('live', 'quarantined') AND verified_at <= ?1 AND (verified_at, id) > (?2, ?3)

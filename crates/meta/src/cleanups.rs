@@ -62,7 +62,7 @@ pub fn unschedule(tx: &mut Tx<'_>, repository: &Id) -> Result<u64, MetaError> {
     tx.execute("DELETE FROM cleanups WHERE repository_id = ?1", params![repository])
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`find_due`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str =
     "SELECT c.repository_id, r.project, r.location, r.name, c.due_at, c.package, c.uploaded_at, c.version_id
      FROM cleanups c JOIN repositories r ON r.id = c.repository_id
@@ -112,7 +112,7 @@ pub fn find_settings(tx: &mut Tx<'_>, repository: &Id) -> Result<Option<String>,
     tx.query_first(sql, params![repository], |row| row.text(0))
 }
 
-/// The statement of [`next_package`]. A test checks its query plan.
+/// The statement of [`find_next_package`]. A test checks its query plan.
 pub(crate) const NEXT_PACKAGE_SQL: &str =
     "SELECT id, name FROM packages WHERE repository_id = ?1 AND name > ?2 ORDER BY name LIMIT 1";
 
@@ -159,7 +159,7 @@ fn read_candidate(row: &SqlRow<'_>) -> Result<CleanupCandidate, MetaError> {
     })
 }
 
-/// The statement of [`candidates`]. A test checks its query plan.
+/// The statement of [`list_candidates`]. A test checks its query plan.
 pub(crate) const CANDIDATES_SQL: &str =
     select!("(uploaded_at, id) < (?2, ?3) ORDER BY uploaded_at DESC, id DESC LIMIT ?4");
 

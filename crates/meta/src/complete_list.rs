@@ -18,7 +18,7 @@ pub struct TaggedVersion {
     pub tags: Vec<String>,
 }
 
-/// The statement of [`versions`]. A test checks its query plan.
+/// The statement of [`list_versions`]. A test checks its query plan.
 pub(crate) const VERSIONS_SQL: &str =
     "SELECT v.id, v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at,
        (SELECT string_agg(few.name, ' ') FROM

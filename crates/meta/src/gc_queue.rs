@@ -127,7 +127,7 @@ pub fn find_review_time(
     )
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`list_due`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str = "SELECT kind, id, review_after FROM gc_queue
      WHERE review_after <= ?1 AND (review_after, kind, id) > (?2, ?3, ?4)
      ORDER BY review_after, kind, id LIMIT ?5";

@@ -93,7 +93,7 @@ pub const OF_PACKAGE_BY_UPLOAD: TimeOrderedList =
 pub const OF_PACKAGE_BY_UPDATE: TimeOrderedList =
     TimeOrderedList(time_list_sql!("package_id", "updated_at"));
 
-/// The ascending and the descending statement of [`of_package`]. A test checks their query plans.
+/// The ascending and the descending statement of [`list_of_package`]. A test checks their query plans.
 pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
     select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"),
     select!("WHERE v.package_id = ?1 AND v.digest < ?2 ORDER BY v.digest DESC LIMIT ?3"),

@@ -91,7 +91,7 @@ pub type LatencyObserver = dyn Fn(TransactionKind, Duration) + Send + Sync;
 pub enum TransactionKind {
     /// A [`Meta::write`]. Its duration includes the wait for its turn and for the durable commit.
     Write,
-    /// A [`Meta::read`]. Reads by [`Meta::point`] are not observed: they are too many and too short.
+    /// A [`Meta::read`]. Reads by [`Meta::read_by_key`] are not observed: they are too many and too short.
     Read,
 }
 

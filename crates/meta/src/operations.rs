@@ -27,7 +27,7 @@ pub fn insert(tx: &mut Tx<'_>, operation: &OperationRow, now: i64) -> Result<(),
     Ok(())
 }
 
-/// The statement of [`forget`]. A test checks its query plan.
+/// The statement of [`delete_old`]. A test checks its query plan.
 pub(crate) const FORGET_SQL: &str = "DELETE FROM operations WHERE name IN
      (SELECT name FROM operations WHERE created_at < ?1 ORDER BY created_at, name LIMIT ?2)";
 

@@ -106,7 +106,7 @@ pub fn insert(
     Ok(())
 }
 
-/// The statement of [`due`]. A test checks its query plan.
+/// The statement of [`list_due`]. A test checks its query plan.
 pub(crate) const DUE_SQL: &str =
     "SELECT id, action, repository, image, tag, digest, occurred_at, put_off FROM outbox
      WHERE webhook = ?1 AND due_at <= ?2 ORDER BY due_at, id LIMIT ?3";
@@ -135,7 +135,7 @@ pub fn list_due(
     })
 }
 
-/// The statement of [`waiting`]. A test checks its query plan.
+/// The statement of [`count_waiting`]. A test checks its query plan.
 pub(crate) const WAITING_SQL: &str = "SELECT COUNT(*), MIN(due_at) FROM
      (SELECT due_at FROM outbox WHERE webhook = ?1 ORDER BY due_at, id LIMIT ?2) few";
 
@@ -164,7 +164,7 @@ pub fn put_behind(tx: &mut Tx<'_>, id: &Id, due_at: i64) -> Result<u64, MetaErro
     )
 }
 
-/// The statement of [`forget`]. A test checks its query plan.
+/// The statement of [`delete_old`]. A test checks its query plan.
 pub(crate) const FORGET_SQL: &str = "DELETE FROM outbox WHERE id IN
      (SELECT id FROM outbox WHERE occurred_at < ?1 ORDER BY occurred_at, id LIMIT ?2) RETURNING webhook";
 

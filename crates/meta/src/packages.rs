@@ -83,7 +83,7 @@ pub struct CatalogEntry {
     pub repository: String,
 }
 
-/// The statement of [`catalog`]. A test checks its query plan.
+/// The statement of [`list_catalog`]. A test checks its query plan.
 pub(crate) const CATALOG_SQL: &str = "SELECT p.path, r.project, r.name FROM packages p
      JOIN repositories r ON r.id = p.repository_id
      WHERE p.location = ?1 AND p.path > ?2 AND r.state = 'live' ORDER BY p.path LIMIT ?3";
@@ -166,7 +166,7 @@ pub fn set_annotations(tx: &mut Tx<'_>, package: &Id, annotations: &str) -> Resu
     tx.execute(sql, params![package, annotations])
 }
 
-/// The statement of [`between`]. A test checks its query plan.
+/// The statement of [`list_names_between`]. A test checks its query plan.
 pub(crate) const BETWEEN_SQL: &str =
     "SELECT name FROM packages WHERE repository_id = ?1 AND name >= ?2 AND name < ?3
      ORDER BY name LIMIT ?4";

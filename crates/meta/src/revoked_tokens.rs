@@ -24,7 +24,7 @@ pub fn revoke(tx: &mut Tx<'_>, token: &str, now: i64, expires_at: i64) -> Result
     Ok(true)
 }
 
-/// The statement by which [`insert`] deletes old revocations. It deletes a few at a time, so that no revocation waits
+/// The statement by which [`revoke`] deletes old revocations. It deletes a few at a time, so that no revocation waits
 /// for many deletions. A test checks its query plan.
 pub(crate) const FORGET_SQL: &str = "DELETE FROM revoked_tokens WHERE id IN
      (SELECT id FROM revoked_tokens WHERE expires_at < ?1 ORDER BY expires_at LIMIT 100)";
@@ -38,7 +38,7 @@ pub fn is_revoked(tx: &mut Tx<'_>, token: &str) -> Result<bool, MetaError> {
     Ok(found.is_some())
 }
 
-/// The statement of [`since`]. A test checks its query plan.
+/// The statement of [`list_since`]. A test checks its query plan.
 pub(crate) const SINCE_SQL: &str =
     "SELECT number, id FROM revoked_tokens WHERE number > ?1 ORDER BY number LIMIT ?2";
 

@@ -69,7 +69,7 @@ pub fn list(
     tx.query(LIST_SQL, params![repository, last, limit], read_rule)
 }
 
-/// The statement of [`of`]. A test checks its query plan.
+/// The statement of [`list_applicable`]. A test checks its query plan.
 pub(crate) const OF_SQL: &str = select!("operation = ?2 AND package IN (?3, '')");
 
 /// Returns the rules about an operation on an image: first the rule of the image, then the rule of the whole

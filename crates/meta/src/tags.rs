@@ -58,14 +58,14 @@ pub fn list_first_of_version(
     )
 }
 
-/// The statement of [`has_beginning`]. A test checks its query plan.
+/// The statement of [`has_prefix`]. A test checks its query plan.
 pub(crate) const BEGINNING_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name >= ?2 ORDER BY name LIMIT 1";
 
 /// Returns whether a version has a tag that begins with this text.
-pub fn has_prefix(tx: &mut Tx<'_>, version: &Id, beginning: &str) -> Result<bool, MetaError> {
-    let first = tx.query_first(BEGINNING_SQL, params![version, beginning], |row| row.text(0))?;
-    Ok(first.is_some_and(|first| first.starts_with(beginning)))
+pub fn has_prefix(tx: &mut Tx<'_>, version: &Id, prefix: &str) -> Result<bool, MetaError> {
+    let first = tx.query_first(BEGINNING_SQL, params![version, prefix], |row| row.text(0))?;
+    Ok(first.is_some_and(|first| first.starts_with(prefix)))
 }
 
 /// Makes a query for all tags except the fallback tags by which clients attach artifacts to an image: `sha256-`, 64 hex
@@ -96,10 +96,10 @@ pub enum TagScope<'a> {
 /// name.
 pub fn list_other_than_fallback(
     tx: &mut Tx<'_>,
-    of: TagScope<'_>,
+    scope: TagScope<'_>,
     limit: i64,
 ) -> Result<Vec<(String, Digest)>, MetaError> {
-    let (sql, id) = match of {
+    let (sql, id) = match scope {
         TagScope::Package(id) => (select_other_than_fallback!("t.package_id"), id),
         TagScope::Version(id) => (select_other_than_fallback!("t.version_id"), id),
     };
@@ -157,12 +157,12 @@ pub fn list_changes(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<TagC
     )
 }
 
-/// The statement of [`names`]. A test checks its query plan.
+/// The statement of [`list_with_digests`]. A test checks its query plan.
 pub(crate) const NAMES_SQL: &str =
     "SELECT t.name, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
      WHERE t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3";
 
-/// The statement of [`names_of_version`]. A test checks its query plan.
+/// The statement of [`list_of_version`]. A test checks its query plan.
 pub(crate) const NAMES_OF_VERSION_SQL: &str =
     "SELECT name FROM tags WHERE version_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
 
@@ -242,7 +242,7 @@ pub(crate) fn read_listed_version(
     })
 }
 
-/// The statement of [`untagged`]. A test checks its query plan.
+/// The statement of [`list_untagged_versions`]. A test checks its query plan.
 pub(crate) const UNTAGGED_SQL: &str =
     "SELECT v.digest, v.media_type, v.image_bytes, v.uploaded_at, v.built_at
      FROM (SELECT id FROM versions WHERE package_id = ?1 ORDER BY uploaded_at, id LIMIT ?2) few

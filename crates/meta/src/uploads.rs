@@ -58,21 +58,21 @@ pub fn insert(
     Ok(())
 }
 
-/// The statement of [`open`]. A test checks its query plan.
+/// The statement of [`count_open`]. A test checks its query plan.
 pub(crate) const OPEN_SQL: &str = "SELECT count(*) FROM (SELECT 1 FROM uploads
      WHERE repository_id = ?1 AND principal = ?2 AND copy_id IS NOT NULL LIMIT ?3) AS few";
 
-/// Returns the number of unfinished sessions of a principal in a repository, at most `count_at_most`. Callers ask this
-/// in a [`point`](crate::Meta::point): a transaction that counted would be in conflict with every other one that starts
-/// a session there.
+/// Returns the number of unfinished sessions of a principal in a repository, at most `max_count`. Callers ask this in a
+/// [`Meta::read_by_key`](crate::Meta::read_by_key): a transaction that counted would be in conflict with every other
+/// one that starts a session there.
 pub fn count_open(
     tx: &mut Tx<'_>,
     repository: &Id,
     principal: &str,
-    count_at_most: i64,
+    max_count: i64,
 ) -> Result<i64, MetaError> {
     let count =
-        tx.query_first(OPEN_SQL, params![repository, principal, count_at_most], |row| row.int(0))?;
+        tx.query_first(OPEN_SQL, params![repository, principal, max_count], |row| row.int(0))?;
     Ok(count.unwrap_or(0))
 }
 
@@ -97,8 +97,9 @@ pub fn find(tx: &mut Tx<'_>, owner: UploadKey<'_>, id: &Id) -> Result<Option<Upl
 }
 
 /// Returns the session with this id like [`find`], after it has waited for every transaction that advances or finishes
-/// the session. Callers that are about to change the stored bytes use this in a [`point`](crate::Meta::point). The lock
-/// on the bytes ends with the process that held it, but the last commit of that process may still be in progress.
+/// the session. Callers that are about to change the stored bytes use this in a
+/// [`Meta::read_by_key`](crate::Meta::read_by_key). The lock on the bytes ends with the process that held it, but the
+/// last commit of that process may still be in progress.
 pub fn wait_and_find(
     tx: &mut Tx<'_>,
     owner: UploadKey<'_>,

@@ -214,7 +214,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewVersion<'_>) -> Result<Option<Id>, MetaE
     Ok((inserted == 1).then_some(id))
 }
 
-/// The statement of [`adopt`]. A test checks its query plan.
+/// The statement of [`backfill_repository`]. A test checks its query plan.
 pub(crate) const ADOPT_SQL: &str =
     "UPDATE versions SET repository_id = (SELECT p.repository_id FROM packages p WHERE p.id = versions.package_id)
      WHERE id IN (SELECT id FROM versions WHERE repository_id IS NULL LIMIT ?1)";
@@ -257,7 +257,7 @@ pub struct ReferrerSize {
     pub annotations: i64,
 }
 
-/// The statement of [`referrer_sizes`]. A test checks its query plan.
+/// The statement of [`list_referrer_sizes`]. A test checks its query plan.
 pub(crate) const REFERRER_SIZES_SQL: &str =
     "SELECT digest, artifact_type, octet_length(annotations)
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4";
@@ -295,7 +295,7 @@ pub struct Referrer {
     pub annotations: String,
 }
 
-/// The statement of [`referrers`]. A test checks its query plan.
+/// The statement of [`list_referrers`]. A test checks its query plan.
 pub(crate) const REFERRERS_SQL: &str =
     "SELECT digest, media_type, manifest_bytes, artifact_type, annotations
      FROM versions WHERE package_id = ?1 AND subject = ?2 AND digest > ?3 AND digest <= ?4

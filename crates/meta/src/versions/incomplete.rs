@@ -25,7 +25,7 @@ pub struct IncompleteVersion {
     pub manifest_bytes: i64,
 }
 
-/// The statement of [`incomplete`]. A test checks its query plan.
+/// The statement of [`list`]. A test checks its query plan.
 pub(crate) const INCOMPLETE_SQL: &str =
     "SELECT v.id, p.repository_id, v.package_id, v.digest, v.media_type, v.manifest_bytes
      FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.references_made = 0 ORDER BY v.id LIMIT ?1";
