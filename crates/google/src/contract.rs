@@ -377,7 +377,7 @@ mod tests {
         let get =
             contract.method_at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");
         let (permission, resource) =
-            (iam::SERVICE_ACCOUNT_KEYS_GET.to_owned(), Some("name".to_owned()));
+            (iam::SERVICE_ACCOUNT_KEYS_GET.as_str().to_owned(), Some("name".to_owned()));
         assert_eq!(get.access, AccessRule::Permission { permission, resource });
         let template = "/v1/{name=projects/*/serviceAccounts/*}:signJwt".to_owned();
         assert_eq!(

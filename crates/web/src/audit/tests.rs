@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use crate::audit::AuditCode;
 use engine::EngineError;
 use identity::{Caller, SystemClock};
-use model::permission::Permission;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
