@@ -372,7 +372,7 @@ mod tests {
         let method =
             contract.method_at("/google.iam.credentials.v1.IAMCredentials/SignJwt").expect("there");
         assert_eq!(method.name, "google.iam.credentials.v1.IAMCredentials.SignJwt");
-        // The chain of delegates decides who is asked for the permission.
+        // The permission is checked along the chain of delegates, in `identity`.
         assert!(matches!(&method.access, AccessRule::Open { why } if why.contains("delegates")));
         let get =
             contract.method_at("/google.iam.admin.v1.IAM/GetServiceAccountKey").expect("there");

@@ -193,7 +193,7 @@ fn a_file_that_was_moved_away_is_made_anew() {
     fs::remove_file(log.path()).expect("ours");
     log.write("3");
     log.holds("3\n");
-    // As who rotates by copying does.
+    // A program that rotates by copying truncates the file so.
     fs::File::create(log.path()).expect("ours");
     log.write("4");
     log.holds("4\n");
