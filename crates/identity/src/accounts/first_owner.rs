@@ -151,16 +151,16 @@ fn repair_owner(
     let mut repaired = Vec::new();
     meta::projects::ensure(tx, project.as_str(), now)?;
     if meta::projects::undelete(tx, project.as_str())? > 0 {
-        repaired.push("Its project was deleted, and can be used again.");
+        repaired.push("The project of the owner was deleted, and can be used again.");
     }
     match (accounts::find(tx, email.as_str())?, replacement) {
         (Some(account), _) if account.disabled => {
             accounts::update(tx, &AccountRow { disabled: false, updated_at: now, ..account })?;
-            repaired.push("The account was disabled, and is enabled again.");
+            repaired.push("The account of the owner was disabled, and is enabled again.");
         }
         (None, Some((account, system_managed_key))) => {
             insert_account(tx, project, account, system_managed_key)?;
-            repaired.push("The account was missing, and was made anew.");
+            repaired.push("The account of the owner was missing, and was made anew.");
         }
         (Some(_), _) | (None, None) => {}
     }
@@ -169,7 +169,7 @@ fn repair_owner(
     bind_owner_roles(&mut policy, email);
     if policy.to_json() != before {
         write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
-        repaired.push("It had lost roles on the organization, and has them again.");
+        repaired.push("The owner had lost roles on the organization, and has them again.");
     }
     Ok(repaired)
 }

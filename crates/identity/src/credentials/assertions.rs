@@ -46,15 +46,15 @@ impl Identity {
     ) -> Result<(SignedAssertion, TokenSubject), IdentityError> {
         let header = &unverified.header;
         if header.alg != "RS256" {
-            return Err(JwtError("its algorithm is not that of its key").into());
+            return Err(JwtError("the algorithm is not that of the key").into());
         }
-        let kid = header.kid.clone().ok_or(JwtError("it names no key"))?;
+        let kid = header.kid.clone().ok_or(JwtError("the header names no key"))?;
         let claimed: SignedAssertion = unverified.claims()?;
         let (key, subject) = self.account_key(&claimed.iss, &kid).await?;
         let assertion: SignedAssertion = unverified
             .verified(|message, signature| verify_rs256(&key.public_key, message, signature))?;
         if assertion.sub.as_ref().is_some_and(|sub| *sub != assertion.iss) {
-            return Err(JwtError("it speaks for somebody else").into());
+            return Err(JwtError("the subject is not the issuer").into());
         }
         check_times(&assertion, self.clock.now() / 1_000_000)?;
         Ok((assertion, subject))
@@ -67,17 +67,17 @@ impl Identity {
         id: &str,
     ) -> Result<(AccountKeyRow, TokenSubject), IdentityError> {
         let email: AccountEmail =
-            email.parse().map_err(|_| JwtError("its issuer is no service account"))?;
+            email.parse().map_err(|_| JwtError("the issuer is not a service account"))?;
         let (id, now) = (id.to_owned(), self.clock.now());
         self.read(move |tx| {
             let key = if is_key_id(&id) { accounts::find_key(tx, &id)? } else { None };
             let key = key
                 .filter(|key| key.account == email.as_str())
-                .ok_or(JwtError("its key is unknown"))?;
+                .ok_or(JwtError("the key is unknown"))?;
             // A system-managed key signs for other servers to check. Here, its signature would stay good when the
             // caller who asked for it has lost the right to ask, and nobody can delete this key.
             if KeyKind::of(&key) == KeyKind::SystemManaged {
-                return Err(JwtError("its key is not one that the account holds").into());
+                return Err(JwtError("the key is system-managed").into());
             }
             if key.disabled
                 || key.valid_after > now + MAX_CLOCK_SKEW * 1_000_000

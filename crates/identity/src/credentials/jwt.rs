@@ -48,12 +48,14 @@ impl<'t> UnverifiedToken<'t> {
     /// Splits a token into header, claims and signature.
     pub(crate) fn parse(token: &'t str) -> Result<Self, JwtError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(JwtError("it is too long"));
+            return Err(JwtError("the text is too long"));
         }
-        let (message, signature) = token.rsplit_once('.').ok_or(JwtError("it has no parts"))?;
-        let (header, claims) = message.split_once('.').ok_or(JwtError("it has two parts"))?;
+        let (message, signature) =
+            token.rsplit_once('.').ok_or(JwtError("there are no parts in it"))?;
+        let (header, claims) =
+            message.split_once('.').ok_or(JwtError("there are only two parts in it"))?;
         let header = decode(header)?;
-        let header = parse_strict(&header).map_err(|_| JwtError("its header is not plain"))?;
+        let header = parse_strict(&header).map_err(|_| JwtError("the header is not plain JSON"))?;
         let signature = decode(signature)?;
         Ok(Self { header, message, claims, signature })
     }
@@ -64,7 +66,7 @@ impl<'t> UnverifiedToken<'t> {
         verify: impl FnOnce(&[u8], &[u8]) -> bool,
     ) -> Result<C, JwtError> {
         if !verify(self.message.as_bytes(), &self.signature) {
-            return Err(JwtError("its signature is wrong"));
+            return Err(JwtError("the signature is wrong"));
         }
         self.claims()
     }
@@ -74,7 +76,7 @@ impl<'t> UnverifiedToken<'t> {
         let claims = decode(self.claims)?;
         // The value borrows nothing from the decoded bytes, which end here.
         let value: serde_json::Value = parse_document(&claims, &CLAIMS)
-            .map_err(|_| JwtError("its claims are not plain JSON"))?;
+            .map_err(|_| JwtError("the claims are not plain JSON"))?;
         serde_json::from_value(value).map_err(|_| JwtError("a claim is missing or of a wrong type"))
     }
 }

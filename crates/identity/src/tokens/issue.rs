@@ -85,7 +85,7 @@ pub(crate) struct TokenClaims {
 impl TokenClaims {
     /// Returns the principal that the token speaks for.
     pub(crate) fn principal(&self) -> Result<Principal, JwtError> {
-        self.sub.parse().map_err(|_| JwtError("its subject is no principal"))
+        self.sub.parse().map_err(|_| JwtError("the subject is not a principal"))
     }
 
     /// Returns the principal that the token speaks for, and the ids that authenticate it.
@@ -248,16 +248,16 @@ impl Identity {
     ) -> Result<TokenClaims, IdentityError> {
         let header = &unverified.header;
         if header.alg != "ES256" || header.typ.as_deref() != Some(purpose.media_type()) {
-            return Err(JwtError("it is not one of ours").into());
+            return Err(JwtError("the header is not that of a token of this registry").into());
         }
         let keys = self.signing_keys().await?;
         let kid = header.kid.as_deref().unwrap_or_default();
         let (_, public) =
-            keys.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("its key is unknown"))?;
+            keys.public_keys().find(|(id, _)| *id == kid).ok_or(JwtError("the key is unknown"))?;
         let claims: TokenClaims =
             unverified.verified(|message, signature| verify_es256(public, message, signature))?;
         if claims.iss != ISSUER || claims.aud != purpose.audience() || claims.purpose != purpose {
-            return Err(JwtError("it is for something else").into());
+            return Err(JwtError("the token is for another purpose").into());
         }
         Ok(claims)
     }
