@@ -385,7 +385,7 @@ async fn a_refused_credential_is_one_line_in_the_log() {
                 lines.iter().filter(|line| line.contains("was refused")).collect();
             let [line] = refusals[..] else { panic!("one line of {id}: {lines:#?}") };
             let reason = match id {
-                "by-registry" | "by-docker" | "by-form" => "its key is unknown",
+                "by-registry" | "by-docker" | "by-form" => "the key is unknown",
                 _ => "is from the future: it begins 7",
             };
             for part in [reason, key.email(), "127.0.0.1"] {
