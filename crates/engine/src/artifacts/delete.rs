@@ -10,7 +10,7 @@ use identity::{Authorized, Micros};
 use meta::events::EventAction;
 use meta::gc_queue::ReviewKind;
 use meta::versions::VersionRow;
-use meta::{ErrorKind, Id, Tx, blobs, packages, tags, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
