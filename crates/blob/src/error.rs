@@ -56,7 +56,7 @@ pub enum CopyDamage {
 
 impl BlobError {
     /// Returns the damage of the copy that this error of a read proves. The result is valid only if
-    /// [`crate::BlobStore::check_place`] succeeds.
+    /// [`crate::BlobStore::check_location`] succeeds.
     pub fn copy_damage(&self) -> CopyDamage {
         match self {
             Self::NotFound => CopyDamage::Missing,

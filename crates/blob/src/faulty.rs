@@ -20,9 +20,9 @@ pub enum FaultStep {
     /// A call of [`BlobStore::open`].
     Open,
     /// The first frame of [`BlobReader::stream`] or [`BlobReader::stream_verified`], or a call of
-    /// [`BlobReader::verify`].
+    /// [`BlobReader::compute_digest`].
     Read,
-    /// A call of [`BlobStore::check_place`].
+    /// A call of [`BlobStore::check_location`].
     CheckPlace,
     /// A call of [`BlobStore::delete`].
     Delete,
@@ -91,7 +91,7 @@ impl FaultPlan {
     }
 }
 
-/// A store that fails as planned by [`Faults`], and otherwise passes all calls to the store that it wraps.
+/// A store that fails as planned by [`FaultPlan`], and otherwise passes all calls to the store that it wraps.
 pub struct FaultyStore<S> {
     store: S,
     faults: FaultPlan,

@@ -7,9 +7,9 @@
 //!
 //! 1. [`BlobStore::claim`] takes the exclusive right to write the copy. The caller then reads the copy's row again,
 //!    before anything changes.
-//! 2. [`Claim::open`] continues at the offset in that row.
+//! 2. [`WriteClaim::open`] continues at the offset in that row.
 //! 3. [`BlobWriter::write`] appends batches.
-//! 4. [`BlobWriter::checkpoint`] and [`BlobWriter::finish`] return when every byte is durable. They return a [`Held`]
+//! 4. [`BlobWriter::checkpoint`] and [`BlobWriter::finish`] return when every byte is durable. They return a [`Locked`]
 //!    value, which keeps the right to write. The caller takes the value into the transaction that writes the row, and
 //!    drops it afterwards. A finished copy never changes.
 //!
@@ -131,7 +131,7 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Checks that the store at the configured place is the one that was opened, and has its id.
     ///
-    /// Fails with [`BlobError::Away`] if it is another store, or if there is none. Until the right store is back, no
+    /// Fails with [`BlobError::StoreMissing`] if it is another store, or if there is none. Until the right store is back, no
     /// copy can be claimed, and a missing copy may still exist in the right store. A store that is back is found by
     /// this call.
     async fn check_location(&self) -> Result<(), BlobError>;

@@ -3,10 +3,10 @@
 //! This crate checks credentials. The doors read them from headers and forms. It knows neither HTTP nor content. Each
 //! of these rooms uses only the rooms before it:
 //!
-//! - [`credentials`]: key files, JSON Web Tokens, the cryptographic library;
-//! - [`policies`]: the decision whether a caller has a permission, and its caches;
-//! - [`tokens`]: the registry's own tokens, their exchange and revocation, impersonation;
-//! - [`accounts`]: service accounts and their keys, projects, the first owner.
+//! - `credentials`: key files, JSON Web Tokens, the cryptographic library;
+//! - `policies`: the decision whether a caller has a permission, and its caches;
+//! - `tokens`: the registry's own tokens, their exchange and revocation, impersonation;
+//! - `accounts`: service accounts and their keys, projects, the first owner.
 
 mod accounts;
 mod admitted;

@@ -120,7 +120,7 @@ pub fn escape_slashes(image: &str) -> String {
     image.replace('/', "%2F")
 }
 
-/// Returns an image's name from its [`escaped`] form. The beginning of an escaped name is accepted too.
+/// Returns an image's name from its [`escape_slashes`] form. The beginning of an escaped name is accepted too.
 pub fn unescape_slashes(text: &str) -> String {
     text.replace("%2F", "/").replace("%2f", "/")
 }

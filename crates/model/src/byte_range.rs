@@ -63,7 +63,7 @@ pub enum RangeSelection {
 
 /// Parses a Range header for content of `size` bytes.
 ///
-/// The answer is [`ByteRanges::Whole`] if the unit is not `bytes`, if the header is malformed, or if several ranges
+/// The answer is [`RangeSelection::Whole`] if the unit is not `bytes`, if the header is malformed, or if several ranges
 /// overlap, are out of order or cover everything. HTTP allows to ignore such a header, and so no request can make the
 /// server send more than the content once.
 pub fn select_ranges(header: Option<&str>, size: u64) -> RangeSelection {

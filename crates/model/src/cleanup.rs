@@ -3,7 +3,7 @@
 //! This module answers one question, for dry runs and for real ones: which policy deletes a manifest, and which policy
 //! keeps it? A policy matches if all conditions that it sets hold. A list of prefixes holds if one of the prefixes
 //! matches. KEEP beats DELETE, whatever the order of the policies is. Facts that cost a database query are read through
-//! [`Facts`], and only if a condition needs them.
+//! [`VersionQueries`], and only if a condition needs them.
 //!
 //! The other reasons to keep a manifest are not known here: an index that names it, or a tag that must stay.
 

@@ -1,7 +1,7 @@
 //! Digests, and the hashers that compute them.
 //!
 //! A [`Digest`] is always `sha256:` or `sha512:` and lower-case hex of the right length, so that it needs no escaping
-//! in a path, a query or a log. A [`Hasher`] computes a digest. The state of a hasher can be saved, and another process
+//! in a path, a query or a log. A [`DigestHasher`] computes a digest. The state of a hasher can be saved, and another process
 //! can continue from it.
 
 use std::fmt;
@@ -179,7 +179,7 @@ impl DigestHasher {
         }
     }
 
-    /// Returns the state of the hasher, from which [`Hasher::restore`] continues.
+    /// Returns the state of the hasher, from which [`DigestHasher::restore`] continues.
     pub fn save(&self) -> Vec<u8> {
         let mut saved = vec![STATE_VERSION];
         match &self.0 {

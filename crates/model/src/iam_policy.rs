@@ -49,7 +49,7 @@ pub enum PolicyError {
     /// The policy has more than 1,500 members.
     #[error("bindings: a policy names at most {MAX_MEMBERS} members")]
     TooManyMembers,
-    /// The stored text is not JSON as [`Policy::to_json`] writes it.
+    /// The stored text is not JSON as [`IamPolicy::to_json`] writes it.
     #[error("the stored policy cannot be read")]
     Unreadable,
 }
@@ -156,7 +156,7 @@ impl IamPolicy {
         serde_json::to_string(&raw).expect("texts are always JSON")
     }
 
-    /// Parses the text that [`Policy::to_json`] returned.
+    /// Parses the text that [`IamPolicy::to_json`] returned.
     pub fn from_json(json: &str) -> Result<Self, PolicyError> {
         let raw: Vec<UncheckedBinding> =
             serde_json::from_str(json).map_err(|_| PolicyError::Unreadable)?;

@@ -98,7 +98,7 @@ impl PlatformSummary {
         text
     }
 
-    /// Parses the text that [`Shown::write`] returned.
+    /// Parses the text that [`PlatformSummary::list_to_json`] returned.
     pub fn list_from_json(text: &str) -> Vec<Self> {
         serde_json::from_str(text).unwrap_or_default()
     }

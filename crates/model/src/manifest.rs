@@ -40,7 +40,7 @@ pub const EMPTY_BLOB_DIGEST: &str =
 /// The reasons why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// The manifest has more than [`MAX_BYTES`].
+    /// The manifest has more than [`MAX_MANIFEST_BYTES`].
     #[error("manifest is larger than the limit of {MAX_MANIFEST_BYTES} bytes")]
     TooLarge,
     /// The manifest has more than [`MAX_DESCRIPTORS`].

@@ -41,7 +41,7 @@ pub struct MetadataServer {
 /// The routes of the metadata server.
 pub fn routes() -> DeclaredRoutes<MetadataServer> {
     const ACCOUNT: RouteAccess = RouteAccess::Public("whoever reaches the listener is the account");
-    let mut routes = DeclaredRoutes::new();
+    let mut routes = DeclaredRoutes::default();
     for (path, handler) in [
         ("/", get(|| async { "computeMetadata/\n" })),
         ("/computeMetadata/v1/project/project-id", get(project_id)),

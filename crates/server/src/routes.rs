@@ -13,7 +13,7 @@ use crate::ops;
 /// The routes of the listener for clients, besides those of Google's APIs.
 pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
-    DeclaredRoutes::new()
+    DeclaredRoutes::default()
         .with("GET HEAD", "/v2", RouteAccess::Authenticated, any(oci::ping))
         .with("GET HEAD", "/v2/", RouteAccess::Authenticated, any(oci::ping))
         .with(
@@ -64,7 +64,7 @@ async fn by_none(
 pub fn ops_routes() -> DeclaredRoutes<App> {
     const OPERATORS: RouteAccess =
         RouteAccess::Public("the listener is for those who run the server");
-    DeclaredRoutes::new()
+    DeclaredRoutes::default()
         .with("GET HEAD", "/healthz", OPERATORS, get(ops::alive))
         .with("GET HEAD", "/readyz", OPERATORS, get(ops::ready))
         .with("GET HEAD", "/metrics", OPERATORS, get(ops::metrics))

@@ -38,12 +38,14 @@ pub struct DeclaredRoutes<S> {
     router: Router<S>,
 }
 
-impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
+impl<S: Clone + Send + Sync + 'static> Default for DeclaredRoutes<S> {
     /// Creates a router without routes.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { declared: Vec::new(), router: Router::new() }
     }
+}
 
+impl<S: Clone + Send + Sync + 'static> DeclaredRoutes<S> {
     /// Adds a route of its own.
     pub fn with(
         mut self,

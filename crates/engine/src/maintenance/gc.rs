@@ -263,7 +263,10 @@ fn decide_review(
             let due = meta::deletion::is_repository_deleting(tx, &parse_id(&review.id)?)?;
             Ok(if due { ReviewVerdict::Repository } else { ReviewVerdict::Kept })
         }
-        kind => Err(EngineError::Internal(format!("unknown kind of review: {kind}"))),
+        ReviewKind::Copy => {
+            let why = "reviews of copies are not decided by a transaction alone";
+            Err(EngineError::Internal(why.to_owned()))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The house: which crate may use which, which files may import each other, and how names and comments are written.
 
 mod circles;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

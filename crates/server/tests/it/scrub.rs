@@ -52,7 +52,7 @@ async fn a_scrub_finds_bad_copies(server: TestServer) {
         server.wait_for_metrics(&line).await;
     }
     for (number, (digest, ..)) in pushed.iter().enumerate() {
-        admin.head(&blob_path(IMAGE, &digest)).await.expect_status(if number < 3 {
+        admin.head(&blob_path(IMAGE, digest)).await.expect_status(if number < 3 {
             404
         } else {
             200
@@ -66,7 +66,7 @@ async fn a_scrub_finds_bad_copies(server: TestServer) {
     admin.get(&blob_path(IMAGE, &gone.0)).await.expect_status(200);
     for (digest, bytes, _) in [rotten, folder] {
         admin.push_blob(IMAGE, bytes.clone()).await;
-        assert_eq!(admin.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, *bytes);
+        assert_eq!(admin.get(&blob_path(IMAGE, digest)).await.expect_status(200).body, *bytes);
     }
     server.clock.advance_seconds(10);
     let done = scrub().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Allows one log line in each interval of ten seconds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {

@@ -49,7 +49,7 @@ async fn corrupt_copy(server: &TestServer, file: &Path) {
 /// Waits until the blob answers 404.
 async fn wait_until_unknown(client: &Client, digest: &Digest) {
     let unknown = async {
-        while client.head(&blob_path(IMAGE, &digest)).await.status != 404 {
+        while client.head(&blob_path(IMAGE, digest)).await.status != 404 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

@@ -196,7 +196,7 @@ async fn a_large_index_of_the_last_release_is_completed_in_slices() {
         let admin = server.admin();
         admin.push_blob(IMAGE, "here").await;
         let mut entries: Vec<_> =
-            (0..1_500).map(|entry: u32| descriptor_of(LAYER, &entry.to_le_bytes())).collect();
+            (0..1_500).map(|entry: u32| descriptor_of(LAYER, entry.to_le_bytes())).collect();
         entries.push(descriptor_of(LAYER, b"here"));
         push_index(&admin, "large", &index_of(&entries)).await.expect_status(201);
         let meta = server.open_meta().await;
@@ -222,7 +222,7 @@ async fn a_large_index_of_the_last_release_is_completed_in_slices() {
         admin.push_blob(IMAGE, 7_u32.to_le_bytes().to_vec()).await;
         collect_later(&server).await;
         admin
-            .delete(&blob_path(IMAGE, digest_of(&7_u32.to_le_bytes())))
+            .delete(&blob_path(IMAGE, digest_of(7_u32.to_le_bytes())))
             .await
             .expect_oci_error("405 UNSUPPORTED");
     }

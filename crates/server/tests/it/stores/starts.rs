@@ -27,7 +27,7 @@ async fn used_registry(database: &Backend) -> (tempfile::TempDir, Vec<u8>, Diges
 
 async fn expect_served(data: &Path, database: &Backend, (digest, bytes): (&Digest, &[u8])) {
     let mut server = BerthProcess::start(data, database).await;
-    assert_eq!(server.client.get(&blob_path(IMAGE, &digest)).await.expect_status(200).body, bytes);
+    assert_eq!(server.client.get(&blob_path(IMAGE, digest)).await.expect_status(200).body, bytes);
     server.kill();
 }
 
