@@ -64,7 +64,7 @@ pub use meta::capacity::CapacityReport;
 pub use meta::complete_list::TaggedVersion;
 pub use meta::files::{OwningVersion as FileOwner, RepositoryFile};
 pub use meta::images::ManifestDetails;
-pub use meta::outbox::WebhookMessage as Notification;
+pub use meta::outbox::{WebhookAction, WebhookMessage as Notification};
 pub use meta::packages::PackageDetails;
 pub use meta::repositories::RepositoryDetails as Repository;
 pub use meta::rules::RuleRow;

@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// `path` follows `template`, and `expected` is what the variables are then; `-` is that it does not.
+    /// Asserts that `path` matches `template` with the variables in `expected`. The text `-` stands for no match.
     #[track_caller]
     fn check(template: &str, path: &str, expected: &str) {
         let template = PathTemplate::parse(template).expect("valid");

@@ -129,7 +129,7 @@ pub fn find(
     tx.query_first(sql, params![package, digest.as_str()], read_image)
 }
 
-/// Sets annotations that replace those of the manifest in lists. Returns the number of versions changed, 0 or 1.
+/// Stores annotations that lists show instead of the manifest's own. Returns the number of versions changed, 0 or 1.
 pub fn set_annotations(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE versions SET set_annotations = ?2 WHERE id = ?1";
     tx.execute(sql, params![version, annotations])

@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    /// Returns how much the registry holds and how much waits.
+    /// Returns how much content is stored, and how many reviews and notifications wait.
     pub async fn capacity(&self) -> Result<CapacityReport, EngineError> {
         let now = self.clock.now();
         self.read(move |tx| Ok(meta::capacity::measure(tx, now)?)).await

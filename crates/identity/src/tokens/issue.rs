@@ -62,7 +62,8 @@ pub(crate) struct TokenClaims {
     pub(crate) exp: i64,
     pub(crate) jti: String,
     pub(crate) purpose: TokenPurpose,
-    /// The unique id of the account: the token is not good for a later account of the same address.
+    /// The unique id of the account. A later account of the same e-mail address has another one, so that the token does
+    /// not work for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<String>,
     /// The id of the account's key that the caller signed in with. Without that key, the token is not good.

@@ -6,7 +6,7 @@ use model::digest::Digest;
 use super::VersionRow;
 use crate::{Id, MetaError, SqlParam, Tx, digest_at, params};
 
-/// The row to which a reference is bound.
+/// The row to which the reference of a manifest points: a stored blob, a stored manifest, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReferenceBinding {
     /// A blob of the repository. The foreign key refuses the reference if the repository does not hold the blob.

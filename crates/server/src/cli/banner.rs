@@ -17,7 +17,7 @@ pub(super) struct StartBanner<'a> {
     pub(super) settings: &'a Config,
     /// The names that `--dev-host` adds.
     pub(super) dev_hosts: &'a [String],
-    /// The place where everything is kept, as text.
+    /// The data folder, or the words that stand for memory.
     pub(super) data: &'a str,
 }
 

@@ -77,7 +77,7 @@ fn authority(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks a domain whose hosts name locations.
+/// Checks an entry of `domains`, which has a host for each location: `us-east1-docker.DOMAIN`.
 pub(super) fn domain(text: &str) -> Result<(), String> {
     let problem = if text.contains("://") || text.contains('/') {
         Some("is a URL: write the name alone".to_owned())

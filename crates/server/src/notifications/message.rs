@@ -34,8 +34,7 @@ fn data(message: &Notification, uri: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use meta::Id;
-    use meta::outbox::WebhookAction;
+    use engine::WebhookAction;
     use model::digest::Digest;
 
     use super::*;
@@ -43,7 +42,7 @@ mod tests {
     #[test]
     fn an_envelope() {
         let message = Notification {
-            id: Id::from([7; 16]),
+            id: [7; 16].into(),
             action: WebhookAction::Insert,
             repository: "projects/p/locations/us/repositories/r".parse().expect("a name"),
             image: "a/b".to_owned(),

@@ -7,7 +7,7 @@ use meta::Meta;
 
 use crate::data::DataFolder;
 
-/// The most accounts whose lost keys are logged one by one.
+/// The maximum number of accounts of which each gets its own log line when its private keys can no longer be decrypted.
 const MAX_LOGGED_ACCOUNTS: usize = 100;
 
 /// The way in which a start treats a master key that is missing or another one, as the operator wants.

@@ -152,6 +152,26 @@ fn routes_are_declared() {
     let adding: Vec<_> = all.filter(adds).collect();
     assert_eq!(adding, [source_of("web").join("routes.rs")]);
 }
+
+/// The paths in `text` between backticks that begin with a crate's source and do not exist below `crates`.
+fn missing_paths(crates: &Path, text: &str) -> Vec<String> {
+    let quoted = text.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains("/src/"));
+    let paths = quoted.filter(|path| !path.contains(['{', '<', '*', '…', ' ']));
+    paths.filter(|path| !crates.join(path).exists()).map(str::to_owned).collect()
+}
+
+/// The files that documents name are there.
+#[test]
+fn documents_name_files_that_exist() {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/internals.md"] {
+        let path = crates().join("..").join(document);
+        let text = std::fs::read_to_string(&path).expect("readable");
+        assert_eq!(missing_paths(&crates(), &text), Vec::<String>::new(), "in {document}");
+    }
+    let planted = "`web/src/gone.rs` and `web/src/routes.rs`, ``twice``";
+    assert_eq!(missing_paths(&crates(), planted), ["web/src/gone.rs"]);
+}
+
 /// The README shows every setting with its default.
 #[test]
 fn the_settings_in_the_readme_are_the_defaults() {

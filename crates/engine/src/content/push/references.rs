@@ -45,7 +45,8 @@ pub(crate) struct FoundContent {
 }
 
 impl FoundContent {
-    /// Looks up the content in `named`, except for the content that a foreign key checks.
+    /// Looks up the content that the manifest names. Leaves out the blobs of which the database says by a foreign key that
+    /// they are missing.
     pub(crate) fn look_up(
         tx: &mut Tx<'_>,
         image: ImageRows<'_>,
