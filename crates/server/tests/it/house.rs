@@ -3,7 +3,7 @@
 mod circles;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The crates that each crate may use, of our own.
@@ -170,6 +170,24 @@ fn documents_name_files_that_exist() {
     }
     let planted = "`web/src/gone.rs` and `web/src/routes.rs`, ``twice``";
     assert_eq!(missing_paths(&crates(), planted), ["web/src/gone.rs"]);
+}
+
+/// The numbers in the names of tests `attack_NN_…` are those of the list of attacks.
+#[test]
+fn every_tested_attack_is_listed() {
+    let tests = crates().join("server/tests/it/attacks");
+    let mut tested = BTreeSet::new();
+    for path in sources(&crates()) {
+        let text = std::fs::read_to_string(path).expect("readable");
+        let numbers = text.split("fn attack_").skip(1).filter_map(|name| name.split('_').next());
+        tested.extend(numbers.filter(|number| number.parse::<u8>().is_ok()).map(str::to_owned));
+    }
+    let readme = std::fs::read_to_string(tests.join("README.md")).expect("readable");
+    let (list, _) = readme.split_once("## Not built yet").expect("the heading of the next list");
+    let numbers = list.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    let numbers = numbers.map(|(number, _)| number.to_owned());
+    let listed: BTreeSet<_> = numbers.filter(|number| number.parse::<u8>().is_ok()).collect();
+    assert_eq!(listed, tested);
 }
 
 /// The README shows every setting with its default.
