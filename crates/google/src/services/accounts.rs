@@ -1,6 +1,6 @@
 //! IAM: service accounts, their keys, and the predefined roles.
 
-use identity::{AccountChange, AccountKeyRow, AccountRow, KeyKind, NewAccount};
+use identity::{AccountChange, AccountKeyRow, AccountRow, Authorized, KeyKind, NewAccount};
 use model::role::{self, PredefinedRole as Predefined};
 use proto::google::iam::admin::v1::iam_server::Iam;
 use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
@@ -75,13 +75,8 @@ impl Iam for ApiServices {
             description: Some(new.description),
             disabled: None,
         };
-        let changed = self
-            .app
-            .engine
-            .identity()
-            .update_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change)
-            .await;
-        Ok(Response::new(account(changed.map_err(failed)?)))
+        let changed = self.change_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change).await?;
+        Ok(Response::new(changed))
     }
 
     async fn patch_service_account(
@@ -105,13 +100,8 @@ impl Iam for ApiServices {
             description: masked("description").then_some(new.description),
             disabled: None,
         };
-        let changed = self
-            .app
-            .engine
-            .identity()
-            .update_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change)
-            .await;
-        Ok(Response::new(account(changed.map_err(failed)?)))
+        let changed = self.change_account(&admitted, iam::SERVICE_ACCOUNTS_UPDATE, change).await?;
+        Ok(Response::new(changed))
     }
 
     async fn delete_service_account(
@@ -127,7 +117,9 @@ impl Iam for ApiServices {
         request: Request<EnableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
         let change = AccountChange { disabled: Some(false), ..AccountChange::default() };
-        self.change_account(&request, iam::SERVICE_ACCOUNTS_ENABLE, change).await
+        let admitted = admitted(&request)?;
+        self.change_account(&admitted, iam::SERVICE_ACCOUNTS_ENABLE, change).await?;
+        Ok(Response::new(()))
     }
 
     async fn disable_service_account(
@@ -135,7 +127,9 @@ impl Iam for ApiServices {
         request: Request<DisableServiceAccountRequest>,
     ) -> Result<Response<()>, Status> {
         let change = AccountChange { disabled: Some(true), ..AccountChange::default() };
-        self.change_account(&request, iam::SERVICE_ACCOUNTS_DISABLE, change).await
+        let admitted = admitted(&request)?;
+        self.change_account(&admitted, iam::SERVICE_ACCOUNTS_DISABLE, change).await?;
+        Ok(Response::new(()))
     }
 
     async fn list_service_account_keys(
@@ -306,20 +300,14 @@ impl Iam for ApiServices {
 
 impl ApiServices {
     /// Changes the account of a request, with the permission that the gate has checked.
-    async fn change_account<T>(
+    async fn change_account(
         &self,
-        request: &Request<T>,
+        admitted: &Authorized,
         permission: model::permission::Permission,
         change: AccountChange,
-    ) -> Result<Response<()>, Status> {
-        let admitted = admitted(request)?;
-        self.app
-            .engine
-            .identity()
-            .update_account(&admitted, permission, change)
-            .await
-            .map_err(failed)?;
-        Ok(Response::new(()))
+    ) -> Result<ServiceAccount, Status> {
+        let changed = self.app.engine.identity().update_account(admitted, permission, change).await;
+        Ok(account(changed.map_err(failed)?))
     }
 }
 
