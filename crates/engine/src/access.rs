@@ -13,7 +13,7 @@ use model::artifact_name::PackageName;
 use model::name::{ImageName, ImagePath, Location, RepositoryName};
 use model::permission::Permission;
 use model::registry_scope::ScopeAction;
-use model::repository::RepositoryMode;
+use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::engine::Engine;
@@ -137,12 +137,13 @@ impl ImageContext {
         self.holding.address()
     }
 
-    /// Refuses a remote or virtual repository: these only read from others.
-    pub(crate) fn check_standard(&self) -> Result<(), EngineError> {
+    /// Refuses to change the content of a remote or virtual repository: these only read from others.
+    pub(crate) fn check_takes_content(&self) -> Result<(), EngineError> {
         match self.repository().mode {
-            RepositoryMode::Standard => Ok(()),
-            RepositoryMode::Remote(_) | RepositoryMode::Virtual(_) => {
-                Err(EngineError::ModeNotServed(self.repository_name.clone()))
+            ModeName::Standard => Ok(()),
+            mode @ (ModeName::Remote | ModeName::Virtual) => {
+                let repository = self.repository_name.clone();
+                Err(EngineError::ReadOnlyRepository { repository, mode })
             }
         }
     }
@@ -239,7 +240,7 @@ impl Engine {
     ) -> Result<RepoAccess<K>, EngineError> {
         if permission != artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
             self.check_stores_present()?;
-            image.check_standard()?;
+            image.check_takes_content()?;
         }
         Ok(RepoAccess { engine: self.clone(), image, permission, kind: PhantomData })
     }
@@ -295,6 +296,20 @@ impl Engine {
         let target = ImageTarget { location: name.location.clone(), path, on_registry_host: false };
         let (caller, webhooks) = (authorized.caller().clone(), self.settings.webhooks.clone());
         Ok(Arc::new(ImageContext::new(repository, target, caller, webhooks)))
+    }
+}
+
+impl Engine {
+    /// Does the same as `image_context`, for a method that changes the image.
+    pub(crate) async fn image_to_change(
+        &self,
+        authorized: &Authorized,
+        permission: Permission,
+        package: &PackageName,
+    ) -> Result<Arc<ImageContext>, EngineError> {
+        let image = self.image_context(authorized, permission, package).await?;
+        image.check_takes_content()?;
+        Ok(image)
     }
 }
 

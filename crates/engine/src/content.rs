@@ -4,6 +4,7 @@ pub(crate) mod blob_read;
 pub(crate) mod catalog;
 pub(crate) mod check_copy;
 pub(crate) mod complete_list;
+
 pub(crate) mod manifest_read;
 pub(crate) mod preconditions;
 pub(crate) mod push;

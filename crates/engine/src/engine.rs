@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use blob::{BlobStore, UploadBudget};
-use identity::{Clock, Identity, MasterKey};
-use meta::{Meta, Tx};
+use identity::{Clock, EpochCache, Identity, MasterKey};
+use meta::{Id, Meta, Tx};
 
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
@@ -14,6 +14,7 @@ use crate::pull_counter::PullCounter;
 use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
+use crate::upstream_set::UpstreamSet;
 
 /// The registry. A clone is cheap, and shares everything with the original.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Inner {
     pub(crate) identity: Identity,
     pub(crate) checks: CopyChecks,
     pub(crate) presence: StorePresence,
+    /// The upstreams of virtual repositories, by the ids of these repositories.
+    pub(crate) upstream_sets: EpochCache<Id, Arc<UpstreamSet>, 1_000>,
     /// The name of this process in leases.
     pub(crate) holder: String,
 }
@@ -68,6 +71,7 @@ impl Engine {
             identity,
             checks: CopyChecks::default(),
             presence: StorePresence::default(),
+            upstream_sets: EpochCache::default(),
             holder: meta::Id::new().to_string(),
         }))
     }

@@ -7,8 +7,10 @@ use model::manifest::ManifestError;
 use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::reference::Reference;
+use model::repository::ModeName;
 
 use crate::disk_room::DiskRoom;
+use crate::upstream_set::UpstreamFault;
 
 /// The reason why an operation was refused or failed. Carries the values of the message, and no status code.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +54,34 @@ pub enum EngineError {
         /// The fault of its value.
         problem: String,
     },
-    /// The repository is remote or virtual. Such repositories are stored, but not served.
-    #[error("{0} is a remote or virtual repository, which are not served yet")]
+    /// The repository is remote. Remote repositories are stored, but not served.
+    #[error("{0} is a remote repository, which are not served yet")]
     ModeNotServed(RepositoryName),
+    /// The repository is remote or virtual, and the request would change its content.
+    #[error(
+        "{repository} is a {} repository, which takes no pushes and no deletes: push to {} instead",
+        mode.word(),
+        match mode {
+            ModeName::Virtual => "one of its upstreams",
+            ModeName::Remote | ModeName::Standard => "a standard repository",
+        }
+    )]
+    ReadOnlyRepository {
+        /// The name of the repository.
+        repository: RepositoryName,
+        /// The mode of the repository.
+        mode: ModeName,
+    },
+    /// An upstream of a virtual repository cannot answer, and no upstream after it may answer instead.
+    #[error("the upstream \"{upstream}\" of {repository} cannot answer: {fault}")]
+    UpstreamFailed {
+        /// The name of the virtual repository.
+        repository: RepositoryName,
+        /// The id of the upstream's policy.
+        upstream: String,
+        /// The reason.
+        fault: UpstreamFault,
+    },
     /// The caller has the permission in the project, but there is no such repository.
     #[error("Repository \"{}\" not found", .0.repository)]
     RepositoryUnknown(RepositoryName),

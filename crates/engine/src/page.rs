@@ -1,5 +1,7 @@
 //! Requests for pages of lists, and the pages.
 
+use std::cmp::Ordering;
+
 use model::list_filter::{ListFilter, SortDirection};
 
 /// A request for one page of a list.
@@ -45,4 +47,40 @@ pub struct ListQuery<O> {
     pub order: O,
     /// The page.
     pub page: PageRequest,
+}
+
+/// Merges sorted lists into one sorted list. Of rows that compare as equal, the one of the first list stays.
+pub(crate) fn merge_lists<T>(
+    mut lists: Vec<Vec<T>>,
+    compare: impl Fn(&T, &T) -> Ordering,
+) -> Vec<T> {
+    if lists.len() <= 1 {
+        return lists.pop().unwrap_or_default();
+    }
+    // The sort is stable, so that rows which compare as equal stay in the order of their lists.
+    let mut merged: Vec<T> = lists.into_iter().flatten().collect();
+    merged.sort_by(&compare);
+    merged.dedup_by(|later, first| compare(later, first).is_eq());
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(lists: &[&[(u32, &str)]], expected: &[(u32, &str)]) {
+        let lists: Vec<_> = lists.iter().map(|list| list.to_vec()).collect();
+        assert_eq!(merge_lists(lists, |a, b| a.0.cmp(&b.0)), expected);
+    }
+
+    #[test]
+    fn merged_lists_are_sorted_and_the_first_list_wins() {
+        check(&[], &[]);
+        check(&[&[(1, "a"), (2, "a")]], &[(1, "a"), (2, "a")]);
+        check(
+            &[&[(2, "a"), (4, "a")], &[(1, "b"), (2, "b"), (5, "b")], &[(2, "c"), (3, "c")]],
+            &[(1, "b"), (2, "a"), (3, "c"), (4, "a"), (5, "b")],
+        );
+    }
 }

@@ -24,6 +24,7 @@ mod rules;
 mod settings;
 mod status;
 mod tags;
+mod upstreams;
 mod usage;
 mod versions;
 

@@ -108,7 +108,7 @@ impl Identity {
     }
 
     /// Returns the current epoch of access: entries of the caches are valid only for it.
-    pub(crate) async fn epoch(&self) -> Result<i64, IdentityError> {
+    pub async fn epoch(&self) -> Result<i64, IdentityError> {
         match self.epoch.trusted() {
             Some(epoch) => Ok(epoch),
             None => self.poll_epoch().await,

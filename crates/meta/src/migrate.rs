@@ -27,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0012_open_uploads.sql"),
     },
     Migration { name: "0013_settings", sql: include_str!("../migrations/0013_settings.sql") },
+    Migration { name: "0014_upstreams", sql: include_str!("../migrations/0014_upstreams.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

@@ -1,10 +1,11 @@
 //! Repositories and their settings (table `repositories`). Their content is in other tables.
 
+use model::digest::Digest;
 use model::name::{Location, ProjectId, RepositoryName};
 use model::repository::{ModeName, RepositoryMode};
 
 use crate::packages::{hidden_name, shown_name};
-use crate::{Id, MetaError, SqlRow, Tx, params};
+use crate::{Id, MetaError, SqlParam, SqlRow, Tx, params};
 
 /// The columns of a repository that every request for its content reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct RepositoryRow {
     pub id: Id,
     /// True if manifests may name content that the repository does not hold.
     pub allows_missing_content: bool,
-    /// The mode, with the upstreams that it reads from.
-    pub mode: RepositoryMode,
+    /// The name of the mode.
+    pub mode: ModeName,
     /// True if the repository has rules about downloads.
     pub has_download_rules: bool,
 }
@@ -23,18 +24,9 @@ fn read_repository(row: &SqlRow<'_>) -> Result<RepositoryRow, MetaError> {
     Ok(RepositoryRow {
         id: row.id(0)?,
         allows_missing_content: row.bool(1)?,
-        mode: mode_at(row, 2)?,
-        has_download_rules: row.int(4)? > 0,
+        mode: mode_name_at(row, 2)?,
+        has_download_rules: row.int(3)? > 0,
     })
-}
-
-/// Reads the mode from two columns: its name, and the document with its upstreams.
-fn mode_at(row: &SqlRow<'_>, column: usize) -> Result<RepositoryMode, MetaError> {
-    match mode_name_at(row, column)? {
-        ModeName::Standard => Ok(RepositoryMode::Standard),
-        mode => RepositoryMode::parse(mode, &row.text(column + 1)?)
-            .map_err(|_| MetaError::corrupt("a repository's upstreams")),
-    }
 }
 
 fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> {
@@ -45,12 +37,69 @@ fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> 
 /// Returns the repository with this name.
 pub fn find(tx: &mut Tx<'_>, name: &RepositoryName) -> Result<Option<RepositoryRow>, MetaError> {
     tx.query_first(
-        "SELECT id, sparse, mode, CASE mode WHEN 'STANDARD_REPOSITORY' THEN '' ELSE settings END, download_rules
-         FROM repositories
+        "SELECT id, sparse, mode, download_rules FROM repositories
          WHERE project = ?1 AND location = ?2 AND name = ?3",
         params![name.project.as_str(), name.location.as_str(), name.repository.as_str()],
         read_repository,
     )
+}
+
+/// Returns the mode of a repository, with the upstreams that it reads from.
+pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, MetaError> {
+    let sql = "SELECT mode, settings FROM repositories WHERE id = ?1";
+    tx.query_first(sql, params![id], |row| {
+        RepositoryMode::parse(mode_name_at(row, 0)?, &row.text(1)?)
+            .map_err(|_| MetaError::corrupt("a repository's upstreams"))
+    })
+}
+
+/// The conditions of [`list_with_image`] and [`list_with_blob`]. A test checks the query plans.
+pub(crate) const HOLDING_SQL: [&str; 2] = [
+    "SELECT 1 FROM packages p WHERE p.repository_id = r.id AND p.name = ?1",
+    "SELECT 1 FROM manifest_refs m WHERE m.repository_id = r.id AND m.blob_digest = ?1",
+];
+
+/// Makes a query for those of some repositories for which another query finds a row.
+pub(crate) fn holding_sql(condition: &str, count: usize) -> String {
+    let numbers: Vec<_> = (2..count + 2).map(|number| format!("?{number}")).collect();
+    let numbers = numbers.join(", ");
+    format!(
+        "SELECT r.id, r.sparse, r.mode, r.download_rules FROM repositories r
+         WHERE r.id IN ({numbers}) AND r.state = 'live' AND EXISTS ({condition})"
+    )
+}
+
+/// Returns those of some repositories, in any order, that hold an image of this name.
+pub fn list_with_image(
+    tx: &mut Tx<'_>,
+    among: &[Id],
+    image: &str,
+) -> Result<Vec<RepositoryRow>, MetaError> {
+    list_holding(tx, among, image, HOLDING_SQL[0])
+}
+
+/// Returns those of some repositories, in any order, that hold a manifest which names this blob.
+pub fn list_with_blob(
+    tx: &mut Tx<'_>,
+    among: &[Id],
+    digest: &Digest,
+) -> Result<Vec<RepositoryRow>, MetaError> {
+    list_holding(tx, among, digest.as_str(), HOLDING_SQL[1])
+}
+
+fn list_holding(
+    tx: &mut Tx<'_>,
+    among: &[Id],
+    key: &str,
+    condition: &str,
+) -> Result<Vec<RepositoryRow>, MetaError> {
+    let Some(last) = among.last() else { return Ok(Vec::new()) };
+    // The last id is repeated, so that few different statements have to be prepared.
+    let count = among.len().next_power_of_two();
+    let ids = among.iter().chain(std::iter::repeat_n(last, count - among.len()));
+    let params: Vec<_> =
+        std::iter::once(SqlParam::from(key)).chain(ids.map(SqlParam::from)).collect();
+    tx.query(&holding_sql(condition, count), &params, read_repository)
 }
 
 /// Creates a repository, or leaves an existing one as it is. Returns whether the repository is new.

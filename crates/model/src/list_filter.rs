@@ -1,5 +1,6 @@
 //! Filters and orders of lists, in the syntax of Google's APIs (the request fields `filter` and `order_by`).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The direction in which a list is sorted.
@@ -12,6 +13,14 @@ pub enum SortDirection {
 }
 
 impl SortDirection {
+    /// Returns the order of two rows in this direction. `ascending` is their order in the ascending one.
+    pub fn order(self, ascending: Ordering) -> Ordering {
+        match self {
+            Self::Ascending => ascending,
+            Self::Descending => ascending.reverse(),
+        }
+    }
+
     /// Returns the first of two values if the direction is ascending, otherwise the second.
     pub fn choose<T>(self, [up, down]: [T; 2]) -> T {
         match self {

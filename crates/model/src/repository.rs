@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -16,6 +17,9 @@ pub const DOCKER_HUB: &str = "https://registry-1.docker.io";
 
 /// The largest number of upstream policies of a virtual repository.
 pub const MAX_UPSTREAM_POLICIES: usize = 30;
+
+/// The largest number of pins of a virtual repository.
+pub const MAX_PINS: usize = 100;
 
 /// The three kinds of repositories, as the API and the database name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,15 @@ impl ModeName {
         }
     }
 
+    /// Returns the word for it in sentences.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Remote => "remote",
+            Self::Virtual => "virtual",
+        }
+    }
+
     /// Returns the mode with this name in the API, if there is one.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Standard, Self::Remote, Self::Virtual].into_iter().find(|mode| mode.as_str() == text)
@@ -57,8 +70,8 @@ pub enum RepositoryMode {
     Standard,
     /// A repository that fetches from an upstream what it does not hold.
     Remote(RemoteUpstream),
-    /// A repository that reads from the upstreams of these policies.
-    Virtual(Vec<UpstreamPolicy>),
+    /// A repository that reads from other repositories.
+    Virtual(VirtualUpstreams),
 }
 
 /// The registry that a remote repository fetches from.
@@ -68,6 +81,51 @@ pub enum RemoteUpstream {
     Url(String),
     /// A repository of this registry.
     Repository(RepositoryName),
+}
+
+/// The upstreams of a virtual repository, and the rules by which they are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VirtualUpstreams {
+    /// The policies in the order in which the upstreams are asked: those with a higher priority first, and those with
+    /// the same priority in the order of their ids.
+    pub policies: Vec<UpstreamPolicy>,
+    /// The answer to a request for which an upstream fails.
+    pub failure_policy: FailurePolicy,
+    /// The images that only one upstream is asked for.
+    pub pins: Vec<UpstreamPin>,
+}
+
+impl VirtualUpstreams {
+    /// Returns which of the policies name the upstreams that are asked for an image: the policy of the longest pin
+    /// that matches, or all policies if no pin matches.
+    pub fn asked_for(&self, image: &str) -> Range<usize> {
+        let matching = self.pins.iter().filter(|pin| image.starts_with(&pin.image_prefix));
+        let Some(pin) = matching.max_by_key(|pin| pin.image_prefix.len()) else {
+            return 0..self.policies.len();
+        };
+        let position = self.policies.iter().position(|policy| policy.id == pin.upstream_id);
+        position.map_or(0..0, |position| position..position + 1)
+    }
+}
+
+/// The answer of a virtual repository to a request for which an upstream fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// An error. No upstream of a lower priority answers instead, because its image of the same name may be another
+    /// one.
+    #[default]
+    FailClosed,
+    /// The answer of the next upstream.
+    FallThrough,
+}
+
+/// A rule by which only one upstream is asked for images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamPin {
+    /// The beginning of the names of the images.
+    pub image_prefix: String,
+    /// The id of the upstream's policy.
+    pub upstream_id: String,
 }
 
 /// One upstream of a virtual repository.
@@ -94,6 +152,8 @@ pub struct ModeError {
 const MODE: &str = "repository.mode";
 const REMOTE_CONFIG: &str = "repository.remote_repository_config";
 const POLICIES: &str = "repository.virtual_repository_config.upstream_policies";
+const PINS: &str = "repository.virtual_repository_config.pins";
+const FAILURE_POLICY: &str = "repository.virtual_repository_config.failure_policy";
 
 fn refused<T>(field: &'static str, problem: impl Into<String>) -> Result<T, ModeError> {
     Err(ModeError { field, problem: problem.into() })
@@ -101,7 +161,7 @@ fn refused<T>(field: &'static str, problem: impl Into<String>) -> Result<T, Mode
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Document {
+struct ModeDocument {
     remote_repository_config: Option<RemoteDocument>,
     virtual_repository_config: Option<VirtualDocument>,
 }
@@ -136,15 +196,24 @@ struct OwnDocument {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct VirtualDocument {
-    upstream_policies: Vec<PolicyDocument>,
+    upstream_policies: Vec<UpstreamDocument>,
+    failure_policy: Option<String>,
+    pins: Vec<PinDocument>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct PolicyDocument {
+struct UpstreamDocument {
     id: String,
     repository: String,
     priority: i32,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct PinDocument {
+    image_prefix: String,
+    upstream_id: String,
 }
 
 impl RepositoryMode {
@@ -160,10 +229,10 @@ impl RepositoryMode {
     /// assert_eq!(RepositoryMode::parse(ModeName::Remote, document), Ok(RepositoryMode::Remote(hub)));
     /// ```
     pub fn parse(mode: ModeName, document: &str) -> Result<Self, ModeError> {
-        let Ok(document) = serde_json::from_str::<Document>(document) else {
+        let Ok(document) = serde_json::from_str::<ModeDocument>(document) else {
             return refused(MODE, "its configuration cannot be read");
         };
-        let Document { remote_repository_config: remote, virtual_repository_config: shown } =
+        let ModeDocument { remote_repository_config: remote, virtual_repository_config: shown } =
             document;
         match (mode, remote, shown) {
             (ModeName::Remote, Some(remote), None) => Ok(Self::Remote(read_remote(remote)?)),
@@ -171,7 +240,7 @@ impl RepositoryMode {
                 refused(REMOTE_CONFIG, "a remote repository needs an upstream")
             }
             (ModeName::Virtual, None, shown) => {
-                Ok(Self::Virtual(read_policies(shown.unwrap_or_default())?))
+                Ok(Self::Virtual(read_virtual(shown.unwrap_or_default())?))
             }
             (ModeName::Standard, None, None) => Ok(Self::Standard),
             (ModeName::Virtual | ModeName::Standard, _, _) => {
@@ -194,7 +263,9 @@ impl RepositoryMode {
         match self {
             Self::Standard | Self::Remote(RemoteUpstream::Url(_)) => Vec::new(),
             Self::Remote(RemoteUpstream::Repository(name)) => vec![name],
-            Self::Virtual(policies) => policies.iter().map(|policy| &policy.repository).collect(),
+            Self::Virtual(upstreams) => {
+                upstreams.policies.iter().map(|policy| &policy.repository).collect()
+            }
         }
     }
 }
@@ -235,21 +306,66 @@ fn upstream_uri(document: RemoteDocument) -> Option<String> {
     (docker.public_repository.as_deref() == Some("DOCKER_HUB")).then(|| DOCKER_HUB.to_owned())
 }
 
-fn read_policies(document: VirtualDocument) -> Result<Vec<UpstreamPolicy>, ModeError> {
-    if document.upstream_policies.len() > MAX_UPSTREAM_POLICIES {
-        return refused(POLICIES, format!("at most {MAX_UPSTREAM_POLICIES}"));
+fn read_virtual(document: VirtualDocument) -> Result<VirtualUpstreams, ModeError> {
+    let policies = read_policies(document.upstream_policies)?;
+    let pins = read_pins(document.pins, &policies)?;
+    let failure_policy = match document.failure_policy.as_deref() {
+        None | Some("FAILURE_POLICY_UNSPECIFIED" | "FAIL_CLOSED") => FailurePolicy::FailClosed,
+        Some("FALL_THROUGH") => FailurePolicy::FallThrough,
+        Some(other) => {
+            return refused(
+                FAILURE_POLICY,
+                format!("{other:?} is not FAIL_CLOSED or FALL_THROUGH"),
+            );
+        }
+    };
+    Ok(VirtualUpstreams { policies, failure_policy, pins })
+}
+
+fn read_policies(documents: Vec<UpstreamDocument>) -> Result<Vec<UpstreamPolicy>, ModeError> {
+    if documents.len() > MAX_UPSTREAM_POLICIES {
+        let problem = format!("there are {}, and at most {MAX_UPSTREAM_POLICIES}", documents.len());
+        return refused(POLICIES, problem);
     }
     let (mut ids, mut policies) = (BTreeSet::new(), Vec::new());
-    for PolicyDocument { id, repository, priority } in document.upstream_policies {
-        if id.is_empty() || !ids.insert(id.clone()) {
-            return refused(POLICIES, "each needs an id of its own");
+    for UpstreamDocument { id, repository, priority } in documents {
+        if id.is_empty() {
+            return refused(POLICIES, "each policy needs an id");
+        }
+        if !ids.insert(id.clone()) {
+            return refused(POLICIES, format!("the id {id:?} stands twice"));
         }
         let Ok(Resource::Repository(repository)) = repository.parse() else {
-            return refused(POLICIES, format!("{repository:?} is no repository"));
+            let problem = format!(
+                "{repository:?} is no repository: a name is projects/P/locations/L/repositories/R"
+            );
+            return refused(POLICIES, problem);
         };
         policies.push(UpstreamPolicy { id, repository, priority });
     }
+    policies.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
     Ok(policies)
+}
+
+fn read_pins(
+    documents: Vec<PinDocument>,
+    policies: &[UpstreamPolicy],
+) -> Result<Vec<UpstreamPin>, ModeError> {
+    if documents.len() > MAX_PINS {
+        return refused(PINS, format!("there are {}, and at most {MAX_PINS}", documents.len()));
+    }
+    let (mut prefixes, mut pins) = (BTreeSet::new(), Vec::new());
+    for PinDocument { image_prefix, upstream_id } in documents {
+        if image_prefix.is_empty() || !prefixes.insert(image_prefix.clone()) {
+            return refused(PINS, "each pin needs an image_prefix that no other pin has");
+        }
+        if !policies.iter().any(|policy| policy.id == upstream_id) {
+            let problem = format!("the upstream_id {upstream_id:?} is the id of no policy");
+            return refused(PINS, problem);
+        }
+        pins.push(UpstreamPin { image_prefix, upstream_id });
+    }
+    Ok(pins)
 }
 
 #[cfg(test)]
@@ -333,17 +449,87 @@ mod tests {
         let read = |ids: &[&str]| {
             let policy =
                 |id: &&str| UpstreamPolicy { id: (*id).to_owned(), repository: own(), priority: 7 };
-            Ok(RepositoryMode::Virtual(ids.iter().map(policy).collect()))
+            let policies = ids.iter().map(policy).collect();
+            Ok(RepositoryMode::Virtual(VirtualUpstreams { policies, ..Default::default() }))
         };
         check(ModeName::Virtual, "{}", read(&[]));
-        check(ModeName::Virtual, &policies(&["a", "b"]), read(&["a", "b"]));
+        check(ModeName::Virtual, &policies(&["b", "a"]), read(&["a", "b"]));
         let field = "repository.virtual_repository_config.upstream_policies";
-        let twice = format!("{field}: each needs an id of its own");
+        let twice = format!("{field}: the id \"a\" stands twice");
         check(ModeName::Virtual, &policies(&["a", "a"]), Err(&twice));
-        check(ModeName::Virtual, &policies(&[""]), Err(&twice));
-        let ids: Vec<String> = (0..31).map(|n| format!("id{n}")).collect();
+        let no_id = format!("{field}: each policy needs an id");
+        check(ModeName::Virtual, &policies(&[""]), Err(&no_id));
+        let ids: Vec<String> = (0..31).map(|n| format!("id{n:02}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         check(ModeName::Virtual, &policies(&ids[..30]), read(&ids[..30]));
-        check(ModeName::Virtual, &policies(&ids), Err(&format!("{field}: at most 30")));
+        let many = format!("{field}: there are 31, and at most 30");
+        check(ModeName::Virtual, &policies(&ids), Err(&many));
+    }
+
+    /// The document of a virtual repository with the policies `low` (-1), `high` (2), `b` (1) and `a` (1).
+    fn virtual_document(more: &str) -> String {
+        let policy = |id: &str, priority: i32| {
+            format!(r#"{{"id": "{id}", "repository": "{OWN}", "priority": {priority}}}"#)
+        };
+        let policies = [policy("low", -1), policy("high", 2), policy("b", 1), policy("a", 1)];
+        let policies = policies.join(",");
+        format!(r#"{{"virtualRepositoryConfig": {{"upstreamPolicies": [{policies}]{more}}}}}"#)
+    }
+
+    fn asked(more: &str, image: &str) -> Vec<String> {
+        match RepositoryMode::parse(ModeName::Virtual, &virtual_document(more)) {
+            Ok(RepositoryMode::Virtual(upstreams)) => {
+                let asked = &upstreams.policies[upstreams.asked_for(image)];
+                asked.iter().map(|policy| policy.id.clone()).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn upstreams_are_asked_by_priority_and_then_by_id() {
+        assert_eq!(asked("", "image"), ["high", "a", "b", "low"]);
+    }
+
+    #[test]
+    fn a_pin_leaves_one_upstream() {
+        let pins = r#", "pins": [{"imagePrefix": "corp/", "upstreamId": "a"},
+                                 {"imagePrefix": "corp/base", "upstreamId": "low"}]"#;
+        assert_eq!(asked(pins, "other"), ["high", "a", "b", "low"]);
+        assert_eq!(asked(pins, "corp"), ["high", "a", "b", "low"]);
+        assert_eq!(asked(pins, "corp/app"), ["a"]);
+        assert_eq!(asked(pins, "corp/base-image"), ["low"]);
+    }
+
+    #[test]
+    fn pins_and_the_failure_policy_are_checked() {
+        let refused = |more: &str, problem: &str| {
+            check(ModeName::Virtual, &virtual_document(more), Err(problem));
+        };
+        let field = "repository.virtual_repository_config.pins";
+        let unknown = format!("{field}: the upstream_id \"x\" is the id of no policy");
+        refused(r#", "pins": [{"imagePrefix": "c", "upstreamId": "x"}]"#, &unknown);
+        let prefix = format!("{field}: each pin needs an image_prefix that no other pin has");
+        refused(r#", "pins": [{"upstreamId": "a"}]"#, &prefix);
+        let pin = r#"{"imagePrefix": "c", "upstreamId": "a"}"#;
+        refused(&format!(r#", "pins": [{pin}, {pin}]"#), &prefix);
+        let many = format!("{field}: there are 101, and at most 100");
+        refused(&format!(r#", "pins": [{}]"#, vec![pin; 101].join(",")), &many);
+        let field = "repository.virtual_repository_config.failure_policy";
+        let other = format!("{field}: \"OPEN\" is not FAIL_CLOSED or FALL_THROUGH");
+        refused(r#", "failurePolicy": "OPEN""#, &other);
+    }
+
+    #[test]
+    fn a_failure_policy_is_read() {
+        for (more, expected) in [
+            ("", FailurePolicy::FailClosed),
+            (r#", "failurePolicy": "FAIL_CLOSED""#, FailurePolicy::FailClosed),
+            (r#", "failurePolicy": "FALL_THROUGH""#, FailurePolicy::FallThrough),
+        ] {
+            let mode = RepositoryMode::parse(ModeName::Virtual, &virtual_document(more));
+            let Ok(RepositoryMode::Virtual(upstreams)) = mode else { panic!("{mode:?}") };
+            assert_eq!(upstreams.failure_policy, expected, "{more}");
+        }
     }
 }

@@ -235,6 +235,16 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint)
                     .with_hint_in_message()
             }
+            // Docker prints an error of this code at once. It repeats others for most of a minute.
+            EngineError::ReadOnlyRepository { .. } => {
+                let hint = "push to a standard repository; virtual repositories read from it";
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, hint)
+                    .header(ALLOW, HeaderValue::from_static("GET, HEAD"))
+            }
+            EngineError::UpstreamFailed { .. } => {
+                let hint = "ask who administers the virtual repository; …:explain shows all of its upstreams";
+                Self::new(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message, hint)
+            }
             // Errors that only calls of Google's APIs end with.
             EngineError::ResourceUnknown(_)
             | EngineError::AlreadyExists(_)

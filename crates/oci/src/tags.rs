@@ -33,8 +33,10 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     let last = context.query.last();
     context.trail.note_image(&target);
     let access = context.open::<Pull>(&target).await?;
-    if complete::is_wanted(&context) {
-        return complete::answer(&context, image, access.open_complete_list().await?);
+    if complete::is_wanted(&context)
+        && let Some(list) = access.open_complete_list().await?
+    {
+        return complete::answer(&context, image, list);
     }
     let page = access.list_tags(PageRequest { start: last.to_owned(), limit }).await?;
     let response = axum::Json(TagList {

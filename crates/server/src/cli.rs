@@ -4,6 +4,7 @@ mod adopt;
 mod banner;
 mod cleanup;
 mod env;
+mod explain;
 mod gc;
 mod operator;
 mod owner_key;
@@ -37,6 +38,7 @@ enum BerthCommand {
     Serve(serve::ServeArguments),
     Gc(gc::GcArguments),
     Cleanup(cleanup::CleanupArguments),
+    Explain(explain::ExplainArguments),
     OwnerKey(owner_key::OwnerKeyArguments),
     Scrub(scrub::ScrubArguments),
     Adopt(adopt::AdoptArguments),
@@ -111,6 +113,7 @@ pub fn main() -> ExitCode {
         BerthCommand::Serve(serve) => serve.run(),
         BerthCommand::Gc(gc) => gc.run(),
         BerthCommand::Cleanup(cleanup) => cleanup.run(),
+        BerthCommand::Explain(explain) => explain.run(),
         BerthCommand::OwnerKey(owner_key) => owner_key.run(),
         BerthCommand::Scrub(scrub) => scrub.run(),
         BerthCommand::Adopt(adopt) => adopt.run(),

@@ -3,6 +3,7 @@
 //! Only the user that runs the server, and root, may send commands.
 
 mod cleanup;
+mod explain;
 mod owner_key;
 mod scrub;
 
@@ -20,6 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 pub(crate) use cleanup::{CleanedLine, CleanupProgress};
+pub(crate) use explain::{ExplainAnswer, UpstreamLine};
 pub(crate) use owner_key::NewOwnerKey;
 pub(crate) use scrub::ScrubAnswer;
 
@@ -41,6 +43,13 @@ pub(crate) enum OperatorCommand {
         repository: String,
         /// True if nothing is deleted, and only the report made.
         dry_run: bool,
+    },
+    /// Explains which upstream of a virtual repository answers a pull.
+    Explain {
+        /// The repository's resource name.
+        repository: String,
+        /// The image: IMAGE, IMAGE:TAG or IMAGE@DIGEST.
+        image: String,
     },
     /// Makes a new key for the account that owns everything.
     OwnerKey {
@@ -153,6 +162,10 @@ async fn answer(stream: UnixStream, context: JobContext) {
         Ok(OperatorCommand::Cleanup { repository, dry_run }) => {
             let mode = if dry_run { CleanupMode::DryRun } else { CleanupMode::Clean };
             cleanup::answer(&mut write, &context, &repository, mode).await;
+        }
+        Ok(OperatorCommand::Explain { repository, image }) => {
+            let line = explain::explain(&context.app, &repository, &image).await;
+            let _ = send(&mut write, &line).await;
         }
         Ok(OperatorCommand::OwnerKey { url }) => {
             let line = match owner_key::make(&context.app, url).await {

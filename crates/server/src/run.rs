@@ -249,7 +249,7 @@ impl ServerParts {
 }
 
 /// Returns the domains of the settings. Hosts are compared in small letters.
-fn registry_domains(config: &Config) -> anyhow::Result<RegistryDomains> {
+pub(crate) fn registry_domains(config: &Config) -> anyhow::Result<RegistryDomains> {
     let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
     Ok(RegistryDomains::new(domains, config.location()?))
 }

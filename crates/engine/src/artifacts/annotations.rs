@@ -31,7 +31,8 @@ impl Engine {
         name: &PackageName,
         annotations: Annotations,
     ) -> Result<PackageDetails, EngineError> {
-        let image = self.image_context(authorized, artifactregistry::PACKAGES_UPDATE, name).await?;
+        let image =
+            self.image_to_change(authorized, artifactregistry::PACKAGES_UPDATE, name).await?;
         let annotations = to_json("package.annotations", annotations)?;
         let now = self.clock.now();
         self.write(move |tx| {
@@ -54,7 +55,7 @@ impl Engine {
         annotations: Annotations,
     ) -> Result<ManifestDetails, EngineError> {
         let image = self
-            .image_context(authorized, artifactregistry::VERSIONS_UPDATE, &name.package)
+            .image_to_change(authorized, artifactregistry::VERSIONS_UPDATE, &name.package)
             .await?;
         let annotations = to_json("version.annotations", annotations)?;
         let (name, now) = (name.clone(), self.clock.now());

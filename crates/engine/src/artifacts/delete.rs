@@ -92,7 +92,7 @@ impl Engine {
         handling: TagHandling,
     ) -> Result<(), EngineError> {
         let image = self
-            .image_context(authorized, artifactregistry::VERSIONS_DELETE, &name.package)
+            .image_to_change(authorized, artifactregistry::VERSIONS_DELETE, &name.package)
             .await?;
         self.delete_by_digest(&image, &name.digest, handling).await.map_err(|error| match error {
             EngineError::ManifestUnknown(_) => version_unknown(name),
@@ -107,7 +107,7 @@ impl Engine {
         package: &PackageName,
     ) -> Result<(), EngineError> {
         let image =
-            self.image_context(authorized, artifactregistry::PACKAGES_DELETE, package).await?;
+            self.image_to_change(authorized, artifactregistry::PACKAGES_DELETE, package).await?;
         let now = self.clock.now();
         self.write(move |tx| {
             let package = find_package(tx, &image)?;

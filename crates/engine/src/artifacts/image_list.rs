@@ -1,7 +1,7 @@
 //! Lists of manifests, images and tags as the APIs show them, and single entries of these lists.
 
 use identity::Authorized;
-use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
+use meta::images::{self, ManifestDetails};
 use meta::packages::{self, PackageDetails};
 use meta::{Id, Tx, tags, versions};
 use model::artifact_name::{PackageName, TagName, VersionName, escape_slashes};
@@ -10,25 +10,18 @@ use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::RepositoryName;
 use model::permission::Permission;
 
-use crate::access::find_repository;
 use crate::artifacts::annotations::annotations;
 use crate::artifacts::listing::{
     MAX_SORTED_ROWS, NameRange, RowFilter, SortKey, read_page, read_sorted_page,
 };
+use crate::artifacts::manifest_list::{
+    ImageOrder, ListScope, ListedManifest, TimeList, hide_tags, manifests_of, read_page_by_time,
+};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::page::{ListPage, ListQuery, PageRequest, SortOrder};
-use crate::tags::tag_write::{find_package, find_tag_target, package_unknown, version_unknown};
+use crate::page::{ListPage, ListQuery, PageRequest, SortOrder, merge_lists};
+use crate::tags::tag_write::{package_unknown, tag_unknown, version_unknown};
 use model::permissions::artifactregistry;
-
-/// The time by which a list of manifests is ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageOrder {
-    /// The time of the push.
-    Uploaded,
-    /// The time of the push or of the last tagging.
-    Updated,
-}
 
 /// The field by which a list of the manifests of an image is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,16 +85,16 @@ impl Engine {
             ImageOrder::Uploaded => images::OF_REPOSITORY_BY_UPLOAD,
             ImageOrder::Updated => images::OF_REPOSITORY_BY_UPDATE,
         };
-        let name = repository.clone();
+        let repositories = self.repositories_of_list(repository).await?;
         self.read(move |tx| {
-            let repository = find_repository(tx, &name)?.id;
+            let scope = ListScope::Repositories(&repositories);
             // An entry shows the name of the image twice, and each tag once.
             let bytes = |image: &ManifestDetails| {
                 2 * image.package.len() + image.tags.iter().map(|tag| tag.len() + 4).sum::<usize>()
             };
             let filter =
                 |image: &ManifestDetails| RowFilter::Include(image_bytes(image) + bytes(image));
-            read_page_by_time(tx, TimeList { rows, scope: &repository, order }, &page, filter)
+            read_page_by_time(tx, TimeList { rows, scope, order }, &page, filter)
         })
         .await
     }
@@ -131,10 +124,15 @@ impl Engine {
         name: &VersionName,
     ) -> Result<ManifestDetails, EngineError> {
         let context = self.image_context(authorized, permission, &name.package).await?;
-        let name = name.clone();
+        let (packages, name) = (self.packages_of_list(&context).await?, name.clone());
         self.read_by_key(move |tx| {
-            let package = find_package(tx, &context)?;
-            images::find(tx, &package, &name.digest)?.ok_or_else(|| version_unknown(&name))
+            for (position, package) in packages.iter().enumerate() {
+                if let Some(mut found) = images::find(tx, package, &name.digest)? {
+                    hide_tags(tx, &packages[..position], &mut found)?;
+                    return Ok(found);
+                }
+            }
+            Err(version_unknown(&name))
         })
         .await
     }
@@ -148,12 +146,12 @@ impl Engine {
         tags: TagDetail,
     ) -> Result<ListPage<ManifestDetails>, EngineError> {
         let context = self.image_context(authorized, artifactregistry::VERSIONS_LIST, name).await?;
-        let name = name.clone();
+        let (packages, name) = (self.packages_of_list(&context).await?, name.clone());
         let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
         let names = NameRange::new(&filter, &format!("{name}/versions/"));
         let own_bytes = name.to_string().len();
         self.read(move |tx| {
-            let package = find_package(tx, &context)?;
+            let scope = ListScope::Packages(&packages);
             let bytes = |image: &ManifestDetails| match tags {
                 TagDetail::Hidden => image_bytes(image) + own_bytes,
                 TagDetail::InFull => {
@@ -174,15 +172,29 @@ impl Engine {
                         ImageOrder::Updated => images::OF_PACKAGE_BY_UPDATE,
                     };
                     let order = SortOrder { field, direction };
-                    let list = TimeList { rows, scope: &package, order };
+                    let list = TimeList { rows, scope, order };
                     read_page_by_time(tx, list, &page, row_filter)
                 }
-                VersionOrder::Name => read_page(
-                    names.narrow(page.clone(), direction),
-                    |last, step| Ok(images::list_of_package(tx, direction, &package, last, step)?),
-                    |image| image.digest.to_string(),
-                    |image| names.filter(image.digest.as_str(), direction, row_filter(image)),
-                ),
+                VersionOrder::Name => {
+                    let page = read_page(
+                        names.narrow(page.clone(), direction),
+                        |last, step| {
+                            let read = |tx: &mut Tx<'_>, package: &Id| {
+                                Ok(images::list_of_package(tx, direction, package, last, step)?)
+                            };
+                            let compare = |a: &ListedManifest, b: &ListedManifest| {
+                                direction.order(a.manifest.digest.cmp(&b.manifest.digest))
+                            };
+                            scope.read_rows(tx, read, compare, step)
+                        },
+                        |row| row.manifest.digest.to_string(),
+                        |row| {
+                            let digest = row.manifest.digest.as_str();
+                            names.filter(digest, direction, row.filter(row_filter))
+                        },
+                    )?;
+                    Ok(manifests_of(page))
+                }
             }
         })
         .await
@@ -196,11 +208,20 @@ impl Engine {
         query: ListQuery<SortOrder<NameOrder>>,
     ) -> Result<ListPage<PackageDetails>, EngineError> {
         authorized.require_repository(artifactregistry::PACKAGES_LIST, repository)?;
-        let name = repository.clone();
+        let (repositories, name) =
+            (self.repositories_of_list(repository).await?, repository.clone());
         let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
         let names = NameRange::new(&filter, &format!("{repository}/packages/"));
         self.read(move |tx| {
-            let id = find_repository(tx, &name)?.id;
+            let list = |tx: &mut Tx<'_>, direction: SortDirection, last: &str, step: i64| {
+                let mut lists = Vec::new();
+                for repository in &repositories {
+                    lists.push(packages::list(tx, direction, repository, last, step)?);
+                }
+                let mut rows = merge_lists(lists, |a, b| direction.order(a.name.cmp(&b.name)));
+                rows.truncate(step as usize);
+                Ok::<_, EngineError>(rows)
+            };
             let row_filter = |package: &PackageDetails| {
                 let image = escape_slashes(&package.name);
                 let matches = filter.matches(|_| format!("{name}/packages/{image}"))
@@ -211,13 +232,13 @@ impl Engine {
             if field == NameOrder::Name {
                 return read_page(
                     names.narrow(page.clone(), direction),
-                    |last, step| Ok(packages::list(tx, direction, &id, last, step)?),
+                    |last, step| list(tx, direction, last, step),
                     |package| package.name.clone(),
                     |package| names.filter(&package.name, direction, row_filter(package)),
                 );
             }
             let limit = MAX_SORTED_ROWS as i64 + 1;
-            let all = packages::list(tx, SortDirection::Ascending, &id, "", limit)?;
+            let all = list(tx, SortDirection::Ascending, "", limit)?;
             let sort_key = |package: &PackageDetails| SortKey {
                 time: field.time(package.created_at, package.updated_at),
                 name: package.name.clone(),
@@ -234,9 +255,11 @@ impl Engine {
         name: &PackageName,
     ) -> Result<PackageDetails, EngineError> {
         let context = self.image_context(authorized, artifactregistry::PACKAGES_GET, name).await?;
+        let source = self.source_of_list(&context).await?;
         self.read_by_key(move |tx| {
-            let package =
-                packages::find_details(tx, &context.repository().id, context.image_name())?;
+            let package = source.find(tx, |tx, holding| {
+                Ok(packages::find_details(tx, &holding.repository.id, holding.image())?)
+            })?;
             package.ok_or_else(|| package_unknown(&context))
         })
         .await
@@ -254,17 +277,18 @@ impl Engine {
         let context = self.image_context(authorized, artifactregistry::TAGS_LIST, name).await?;
         let names = NameRange::new(&filter, &format!("{name}/tags/"));
         let (page, own_bytes) = (names.narrow(page, DIRECTION), name.to_string().len());
-        let name = name.clone();
+        let (packages, name) = (self.packages_of_list(&context).await?, name.clone());
         self.read(move |tx| {
-            let package = find_package(tx, &context)?;
             // There is an index of the tags of one version.
             let wanted = filter.pattern("version").and_then(FilterPattern::exact_text);
-            let version = match wanted {
-                None => None,
-                Some(version) => match find_wanted_version(tx, &package, &name, version)? {
-                    Some(version) => Some(version),
-                    None => return Ok(ListPage::empty()),
-                },
+            let version = match (wanted, packages.as_slice()) {
+                (Some(version), [package]) => {
+                    match find_wanted_version(tx, package, &name, version)? {
+                        Some(version) => Some(version),
+                        None => return Ok(ListPage::empty()),
+                    }
+                }
+                (_, _) => None,
             };
             let field = |field: &str, tag: &TagTarget| match field {
                 "version" => format!("{name}/versions/{}", tag.digest),
@@ -279,7 +303,12 @@ impl Engine {
                         Ok(tags.into_iter().map(target).collect())
                     }
                     None => {
-                        let tags = tags::list_with_digests(tx, &package, last, step)?;
+                        let mut lists = Vec::new();
+                        for package in &packages {
+                            lists.push(tags::list_with_digests(tx, package, last, step)?);
+                        }
+                        let mut tags = merge_lists(lists, |(a, _), (b, _)| a.cmp(b));
+                        tags.truncate(step as usize);
                         let target = |(tag, digest)| TagTarget { tag, digest };
                         Ok(tags.into_iter().map(target).collect())
                     }
@@ -303,10 +332,14 @@ impl Engine {
     ) -> Result<Digest, EngineError> {
         let context =
             self.image_context(authorized, artifactregistry::TAGS_GET, &name.package).await?;
-        let name = name.clone();
+        let (packages, name) = (self.packages_of_list(&context).await?, name.clone());
         self.read_by_key(move |tx| {
-            let package = find_package(tx, &context)?;
-            Ok(find_tag_target(tx, &package, &name)?.digest)
+            for package in &packages {
+                if let Some(target) = tags::find(tx, package, name.tag.as_str())? {
+                    return Ok(target.digest);
+                }
+            }
+            Err(tag_unknown(&name))
         })
         .await
     }
@@ -335,44 +368,4 @@ fn find_wanted_version(
         }
         Ok(_) | Err(_) => Ok(None),
     }
-}
-
-/// A list of manifests by time.
-struct TimeList<'a> {
-    rows: TimeOrderedList,
-    /// The id of the repository or image.
-    scope: &'a Id,
-    order: SortOrder<ImageOrder>,
-}
-
-/// Reads a page of a list by time. A position in it is a time and an id.
-fn read_page_by_time(
-    tx: &mut Tx<'_>,
-    list: TimeList<'_>,
-    page: &PageRequest,
-    filter: impl Fn(&ManifestDetails) -> RowFilter,
-) -> Result<ListPage<ManifestDetails>, EngineError> {
-    let TimeList { rows, scope, order: SortOrder { field, direction } } = list;
-    let position = |image: &ManifestDetails| {
-        let time = match field {
-            ImageOrder::Uploaded => image.uploaded_at,
-            ImageOrder::Updated => image.updated_at,
-        };
-        format!("{time} {}", image.id)
-    };
-    let edge = match direction {
-        SortDirection::Descending => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
-        SortDirection::Ascending => format!("{} {}", i64::MIN, Id::from([0; 16])),
-    };
-    let start = if page.start.is_empty() { edge } else { page.start.clone() };
-    let read_rows = |last: &str, step| {
-        let broken = || EngineError::Internal("a position in a list by time".to_owned());
-        let (time, id) = last.split_once(' ').ok_or_else(broken)?;
-        let time: i64 = time.parse().map_err(|_| broken())?;
-        let id: Id = id.parse().map_err(|_| broken())?;
-        let last = TimePosition { time, version: id };
-        let query = TimeOrderedQuery { list: rows, direction, scope, last, limit: step };
-        Ok(images::list_by_time(tx, query)?)
-    };
-    read_page(PageRequest { start, limit: page.limit }, read_rows, position, filter)
 }

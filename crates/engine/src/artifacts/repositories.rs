@@ -6,7 +6,7 @@ use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
 use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, policies};
+use meta::{Id, Tx, cleanups, epochs, policies, upstreams};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::SortDirection;
@@ -20,6 +20,7 @@ use crate::artifacts::image_list::NameOrder;
 use crate::artifacts::listing::{
     MAX_SORTED_ROWS, NameRange, RowFilter, SortKey, read_page, read_sorted_page,
 };
+use crate::artifacts::upstreams::{NewUpstreams, store_upstreams};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, ListQuery, SortOrder};
@@ -48,6 +49,8 @@ pub struct RepositoryChange {
     /// The other settings of the API, as its own JSON. Cleanup policies are the only ones of them that the engine
     /// acts on.
     pub settings: Option<String>,
+    /// The upstreams that the settings name.
+    pub upstreams: Option<NewUpstreams>,
 }
 
 impl RepositoryChange {
@@ -95,6 +98,7 @@ impl Engine {
             created_at: now,
             updated_at: now,
         };
+        let upstreams = new.change.upstreams.clone();
         new.change.apply(&mut details)?;
         let (authorized, row) = (authorized.clone(), details.clone());
         let sparse = self.settings.new_repositories_sparse;
@@ -112,6 +116,10 @@ impl Engine {
                 return Err(EngineError::AlreadyExists("the repository already exists".to_owned()));
             }
             repositories::update(tx, &row)?;
+            if let Some(new) = &upstreams {
+                let by = authorized.caller().principal.to_string();
+                store_upstreams(tx, &row.name, new, &by, now)?;
+            }
             schedule_cleanup(tx, &row.name, &row.settings, now)?;
             epochs::bump(tx, epochs::ACCESS)?;
             let event = authorized.event(EventAction::Create, &row.name.to_string(), now);
@@ -131,12 +139,6 @@ impl Engine {
     ) -> Result<RepositoryDetails, EngineError> {
         let name = repository_name(authorized.resource_for(permission)?)?;
         self.read(move |tx| find_details(tx, &name)).await
-    }
-
-    /// Returns whether a repository of that name exists.
-    pub async fn has_repository(&self, name: &RepositoryName) -> Result<bool, EngineError> {
-        let name = name.clone();
-        self.read_by_key(move |tx| Ok(repositories::find(tx, &name)?.is_some())).await
     }
 
     /// Lists the repositories of a location whose names match.
@@ -193,6 +195,10 @@ impl Engine {
                 change.clone().apply(&mut details)?;
                 details.updated_at = now;
                 repositories::update(tx, &details)?;
+                if let Some(new) = &change.upstreams {
+                    let by = authorized.caller().principal.to_string();
+                    store_upstreams(tx, &name, new, &by, now)?;
+                }
                 let settings_changed = details.settings != before;
                 if settings_changed {
                     schedule_cleanup(tx, &name, &details.settings, now)?;
@@ -217,6 +223,7 @@ impl Engine {
         self.write(move |tx| {
             let details = find_details(tx, &name)?;
             repositories::hide(tx, &details.id, now)?;
+            upstreams::delete_all(tx, &details.id)?;
             cleanups::unschedule(tx, &details.id)?;
             policies::delete(tx, &name.to_string())?;
             meta::gc_queue::enqueue(tx, ReviewKind::Repository, &[details.id.to_string()], now)?;

@@ -7,10 +7,10 @@ use blob::{BlobError, BlobReader, BlobStream, CopyDamage, CopyId, FileTimes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use identity::micros;
-use meta::Id;
 use meta::blobs::{self, BlobCopy};
 use meta::gc_queue;
 use meta::gc_queue::ReviewKind;
+use meta::{Id, Tx};
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 use tokio::time::timeout;
@@ -289,19 +289,38 @@ impl RepoAccess<Pull> {
     /// Returns the size of a blob, and postpones the review of its link: a client that learns that the blob exists
     /// may leave it out of a push.
     pub async fn stat_blob(&self, digest: &Digest) -> Result<u64, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
-        // The review is postponed before the blob is looked for: a blob that is there afterwards stays until the
-        // review.
-        self.postpone_review(&holding, digest).await?;
-        let blob = self.engine.open_blob(&holding.repository.id, digest).await?;
+        let source = self.source().await?;
+        if let ContentSource::Local(holding) = &source {
+            // The review is postponed before the blob is looked for: a blob that is there afterwards stays until the
+            // review.
+            self.postpone_review(holding, digest).await?;
+        }
+        let blob = self.open_blob_in(source, digest).await?;
         blob.check_if_changed().await?;
         Ok(blob.size())
     }
 
     /// Opens a blob for reading.
     pub async fn open_blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
-        self.engine.open_blob(&holding.repository.id, digest).await
+        let source = self.source().await?;
+        self.open_blob_in(source, digest).await
+    }
+
+    async fn open_blob_in(
+        &self,
+        source: ContentSource,
+        digest: &Digest,
+    ) -> Result<BlobContent, EngineError> {
+        let repository = match source {
+            ContentSource::Local(holding) => holding.repository.id,
+            ContentSource::Virtual(source) => {
+                let wanted = digest.clone();
+                let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
+                let repository = self.engine.read_by_key(find).await?;
+                repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))?
+            }
+        };
+        self.engine.open_blob(&repository, digest).await
     }
 
     /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.

@@ -16,7 +16,7 @@ use model::name::RepositoryName;
 
 use crate::access::{Pull, RepoAccess};
 use crate::content::source::ContentSource;
-use crate::content::tag_list::ImagesBelow;
+use crate::content::tag_list::{ImagesBelow, find_packages};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -39,7 +39,8 @@ pub struct CompleteList {
 /// The image or repository that is listed.
 #[derive(Debug, Clone)]
 struct ListScope {
-    repository: Id,
+    /// The ids of the repositories that answer: one, or the upstreams of a virtual repository.
+    repositories: Vec<Id>,
     /// The name of the image, and the id of its row. There is no row if the image has no manifests itself and other
     /// images are below its name.
     image: Option<(String, Option<Id>)>,
@@ -72,9 +73,10 @@ pub enum ListPart {
 }
 
 impl RepoAccess<Pull> {
-    /// Begins the complete list of this image: the images below it, its tags and its versions.
-    pub async fn open_complete_list(&self) -> Result<CompleteList, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
+    /// Begins the complete list of this image: the images below it, its tags and its versions. Returns `None` for an
+    /// image of a virtual repository, which is listed in pages only.
+    pub async fn open_complete_list(&self) -> Result<Option<CompleteList>, EngineError> {
+        let ContentSource::Local(holding) = self.source().await? else { return Ok(None) };
         let (repository, path) = (holding.repository.id, self.image.target.path.path());
         let image = holding.image().to_owned();
         let package = self
@@ -82,15 +84,17 @@ impl RepoAccess<Pull> {
             .read(move |tx| {
                 let package = packages::find(tx, &holding.repository.id, holding.image())?;
                 let prefix = format!("{}/", holding.image());
-                let below = ImagesBelow { repository: &holding.repository.id, prefix };
+                let repositories = [holding.repository.id];
+                let below = ImagesBelow { repositories: &repositories, prefix };
                 if package.is_none() && below.is_empty(tx)? {
                     return Err(EngineError::ImageUnknown(path.clone()));
                 }
                 Ok(package)
             })
             .await?;
-        let scope = ListScope { repository, image: Some((image, package)) };
-        Ok(CompleteList::new(self.engine.clone(), self.image.repository_name.clone(), scope))
+        let scope = ListScope { repositories: vec![repository], image: Some((image, package)) };
+        let name = self.image.repository_name.clone();
+        Ok(Some(CompleteList::new(self.engine.clone(), name, scope)))
     }
 }
 
@@ -105,7 +109,8 @@ impl Engine {
         let Some(repository) = repository else {
             return Err(self.missing_error(name.clone()).await);
         };
-        let scope = ListScope { repository: repository.id, image: None };
+        let repositories = self.listed_repositories(name, &repository).await?;
+        let scope = ListScope { repositories, image: None };
         Ok(CompleteList::new(self.clone(), name.clone(), scope))
     }
 }
@@ -139,12 +144,14 @@ impl ListScope {
         tx: &mut Tx<'_>,
         repository: &RepositoryName,
     ) -> Result<(), EngineError> {
-        if !repositories::is_live(tx, &self.repository)? {
-            return Err(EngineError::RepositoryUnknown(repository.clone()));
+        for id in &self.repositories {
+            if !repositories::is_live(tx, id)? {
+                return Err(EngineError::RepositoryUnknown(repository.clone()));
+            }
         }
         match &self.image {
             Some((image, Some(package)))
-                if packages::find(tx, &self.repository, image)?.as_ref() != Some(package) =>
+                if find_packages(tx, &self.repositories, image)?.first() != Some(package) =>
             {
                 Err(EngineError::ImageUnknown(format!("{}/{image}", repository.path())))
             }
@@ -154,7 +161,7 @@ impl ListScope {
 
     fn images_below(&self) -> ImagesBelow<'_> {
         let prefix = self.image.as_ref().map(|(image, _)| format!("{image}/"));
-        ImagesBelow { repository: &self.repository, prefix: prefix.unwrap_or_default() }
+        ImagesBelow { repositories: &self.repositories, prefix: prefix.unwrap_or_default() }
     }
 
     fn package(&self) -> Option<&Id> {
@@ -293,7 +300,7 @@ impl ImagesBelow<'_> {
 
     fn has_images_below(&self, tx: &mut Tx<'_>, child: &str) -> Result<bool, MetaError> {
         let prefix = format!("{}{child}/", self.prefix);
-        let below = ImagesBelow { repository: self.repository, prefix };
+        let below = ImagesBelow { repositories: self.repositories, prefix };
         Ok(!below.is_empty(tx)?)
     }
 }

@@ -7,7 +7,6 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::ContentSource;
 use crate::error::EngineError;
 use crate::tags::download_rules::check_download;
 
@@ -41,11 +40,9 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
-        let wanted = reference.clone();
-        let version = self
-            .engine
-            .read_by_key(move |tx| {
+        let (source, wanted) = (self.source().await?, reference.clone());
+        let read = self.engine.read_by_key(move |tx| {
+            source.find(tx, |tx, holding| {
                 let version = match &wanted {
                     Reference::Tag(tag) => {
                         versions::find_by_tag(tx, holding.address(), tag.as_str())?
@@ -59,7 +56,8 @@ impl RepoAccess<Pull> {
                 }
                 Ok(version)
             })
-            .await?;
+        });
+        let version = read.await?;
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         Ok(PulledManifest::new(version, Bytes::new()))
     }
@@ -69,11 +67,9 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
-        let wanted = reference.clone();
-        let version = self
-            .engine
-            .read_by_key(move |tx| {
+        let (source, wanted) = (self.source().await?, reference.clone());
+        let read = self.engine.read_by_key(move |tx| {
+            source.find(tx, |tx, holding| {
                 let version = match &wanted {
                     Reference::Tag(tag) => {
                         versions::find_content_by_tag(tx, holding.address(), tag.as_str())?
@@ -87,7 +83,8 @@ impl RepoAccess<Pull> {
                 }
                 Ok(version)
             })
-            .await?;
+        });
+        let version = read.await?;
         let (version, bytes) =
             version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         self.engine.pulls.count(&version, self.engine.clock.now());

@@ -1,12 +1,12 @@
 //! The manifests of an image whose `subject` is a given digest.
 
-use meta::versions::{Referrer, ReferrerRange, ReferrerSize};
-use meta::{packages, versions};
+use meta::versions::{self, Referrer, ReferrerRange, ReferrerSize};
 use model::digest::Digest;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::ContentSource;
+use crate::content::tag_list::find_packages;
 use crate::error::EngineError;
+use crate::page::merge_lists;
 
 /// The largest number of referrers that one page reads.
 const MAX_PAGE_LINES: usize = 500;
@@ -35,18 +35,20 @@ impl RepoAccess<Pull> {
         artifact_type: Option<&str>,
         last: Option<&Digest>,
     ) -> Result<ReferrersPage, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
+        let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let subject = subject.clone();
         let wanted = artifact_type.map(str::to_owned);
         let last = last.map(|last| last.to_string()).unwrap_or_default();
         self.engine
             .read(move |tx| {
-                let Some(package) = packages::find(tx, &holding.repository.id, holding.image())?
-                else {
-                    return Ok(ReferrersPage::default());
-                };
+                let packages = find_packages(tx, &source.repositories()?, &image)?;
                 let limit = MAX_PAGE_LINES as i64 + 1;
-                let sizes = versions::list_referrer_sizes(tx, &package, &subject, &last, limit)?;
+                let mut lists = Vec::new();
+                for package in &packages {
+                    lists.push(versions::list_referrer_sizes(tx, package, &subject, &last, limit)?);
+                }
+                let mut sizes = merge_lists(lists, |a, b| a.digest.cmp(&b.digest));
+                sizes.truncate(limit as usize);
                 let is_wanted = |line: &&ReferrerSize| {
                     wanted.is_none() || line.artifact_type.as_deref() == wanted.as_deref()
                 };
@@ -54,14 +56,15 @@ impl RepoAccess<Pull> {
                 let next = page.last().filter(|_| !more.is_empty()).map(|line| line.digest.clone());
                 // The artifact type may be a text that the database refuses. If no line has it, the database is not
                 // asked.
-                let referrers = match page.iter().rfind(is_wanted) {
-                    Some(to) => {
-                        let artifact_type = wanted.as_deref().unwrap_or_default();
-                        let range = ReferrerRange { last: &last, to: &to.digest, artifact_type };
-                        versions::list_referrers(tx, &package, &subject, range)?
+                let mut lists = Vec::new();
+                if let Some(to) = page.iter().rfind(is_wanted) {
+                    let artifact_type = wanted.as_deref().unwrap_or_default();
+                    let range = ReferrerRange { last: &last, to: &to.digest, artifact_type };
+                    for package in &packages {
+                        lists.push(versions::list_referrers(tx, package, &subject, range)?);
                     }
-                    None => Vec::new(),
-                };
+                }
+                let referrers = merge_lists(lists, |a, b| a.digest.cmp(&b.digest));
                 Ok(ReferrersPage { referrers, next })
             })
             .await

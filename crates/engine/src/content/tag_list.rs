@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use identity::Caller;
 use meta::tags::{ListedVersion, TagRow};
-use meta::{Id, MetaError, Tx, packages, tags};
+use meta::{Id, MetaError, Tx, packages, tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::page::{ListPage, PageRequest};
+use crate::page::{ListPage, PageRequest, merge_lists};
 
 /// The number of rows of a list that are read at once.
 pub(crate) const ROWS_AT_ONCE: usize = 1_000;
@@ -49,27 +48,27 @@ impl RepoAccess<Pull> {
     /// Lists the tags of the image, and the images below it. The page has at most `limit` of each, and both end at
     /// the same position.
     pub async fn list_tags(&self, page: PageRequest) -> Result<TagPage, EngineError> {
-        let ContentSource::Local(holding) = self.source()?;
+        let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
         self.engine
             .read(move |tx| {
-                let repository = &holding.repository.id;
-                let below = ImagesBelow { repository, prefix: format!("{}/", holding.image()) };
+                let repositories = source.repositories()?;
+                let below =
+                    ImagesBelow { repositories: &repositories, prefix: format!("{image}/") };
                 let mut children = below.list_children(tx, &start, limit)?;
+                let packages = find_packages(tx, &repositories, &image)?;
+                if packages.is_empty() && below.is_empty(tx)? {
+                    return Err(EngineError::ImageUnknown(path.clone()));
+                }
                 let mut untagged = Vec::new();
-                let mut tags = match packages::find(tx, repository, holding.image())? {
-                    Some(package) => {
-                        if start.is_empty() {
-                            let (searched, limit) = (MAX_VERSIONS_SEARCHED, limit as i64);
-                            untagged = tags::list_untagged_versions(tx, &package, searched, limit)?;
-                        }
-                        tags::list(tx, &package, &start, limit as i64 + 1)?
-                    }
-                    None if below.is_empty(tx)? => {
-                        return Err(EngineError::ImageUnknown(path.clone()));
-                    }
-                    None => Vec::new(),
-                };
+                if start.is_empty() {
+                    untagged = list_untagged(tx, &packages, limit)?;
+                }
+                let mut lists = Vec::new();
+                for package in &packages {
+                    lists.push(tags::list(tx, package, &start, limit as i64 + 1)?);
+                }
+                let mut tags = merge_lists(lists, |a, b| a.name.cmp(&b.name));
                 let more = tags.len() > limit;
                 tags.truncate(limit);
                 let last_tag = tags.last().filter(|_| more).map(|tag| tag.name.clone());
@@ -96,8 +95,9 @@ impl Engine {
         let Some(repository) = repository else {
             return Err(self.missing_error(name.clone()).await);
         };
+        let repositories = self.listed_repositories(name, &repository).await?;
         self.read(move |tx| {
-            let below = ImagesBelow { repository: &repository.id, prefix: String::new() };
+            let below = ImagesBelow { repositories: &repositories, prefix: String::new() };
             let children = below.list_children(tx, &page.start, page.limit)?;
             Ok(ListPage { next: children.next(), entries: children.names() })
         })
@@ -105,10 +105,43 @@ impl Engine {
     }
 }
 
-/// The images of a repository whose names begin with a prefix. The next segment of such a name, up to a slash, is a
+/// Returns the ids of an image in those of the repositories that hold it, in their order.
+pub(crate) fn find_packages(
+    tx: &mut Tx<'_>,
+    repositories: &[Id],
+    image: &str,
+) -> Result<Vec<Id>, MetaError> {
+    let packages = repositories.iter().map(|repository| packages::find(tx, repository, image));
+    Ok(packages.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Returns versions without a tag. A version that several repositories hold is the first one's, with or without tags.
+fn list_untagged(
+    tx: &mut Tx<'_>,
+    packages: &[Id],
+    limit: usize,
+) -> Result<Vec<ListedVersion>, MetaError> {
+    let mut untagged = Vec::new();
+    for (position, package) in packages.iter().enumerate() {
+        let few = limit as i64;
+        for version in tags::list_untagged_versions(tx, package, MAX_VERSIONS_SEARCHED, few)? {
+            let mut is_first = true;
+            for before in &packages[..position] {
+                is_first &= versions::find_in_package(tx, before, &version.digest)?.is_none();
+            }
+            if is_first {
+                untagged.push(version);
+            }
+        }
+    }
+    untagged.truncate(limit);
+    Ok(untagged)
+}
+
+/// The images of repositories whose names begin with a prefix. The next segment of such a name, up to a slash, is a
 /// child.
 pub(crate) struct ImagesBelow<'a> {
-    pub(crate) repository: &'a Id,
+    pub(crate) repositories: &'a [Id],
     /// The common prefix: an empty text, or the name of an image and a slash.
     pub(crate) prefix: String,
 }
@@ -177,7 +210,7 @@ impl ImagesBelow<'_> {
         let image = format!("{}{child}", self.prefix);
         let before = image.as_str() < begin;
         Ok(listed.contains(child)
-            || (before && packages::find(tx, self.repository, &image)?.is_some()))
+            || (before && !find_packages(tx, self.repositories, &image)?.is_empty()))
     }
 
     pub(crate) fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
@@ -195,7 +228,13 @@ impl ImagesBelow<'_> {
             Some(image) => format!("{image}0"),
             None => "~".to_owned(),
         };
-        packages::list_names_between(tx, self.repository, from, &end, limit as i64)
+        let mut lists = Vec::new();
+        for repository in self.repositories {
+            lists.push(packages::list_names_between(tx, repository, from, &end, limit as i64)?);
+        }
+        let mut names = merge_lists(lists, String::cmp);
+        names.truncate(limit);
+        Ok(names)
     }
 
     /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'

@@ -45,7 +45,7 @@ impl Engine {
         version: &VersionName,
     ) -> Result<(), EngineError> {
         let permission = artifactregistry::TAGS_CREATE;
-        let image = self.image_context(authorized, permission, &name.package).await?;
+        let image = self.image_to_change(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.write(move |tx| {
             let (package, id) = find_version(tx, &image, &version)?;
@@ -68,7 +68,7 @@ impl Engine {
         version: &VersionName,
     ) -> Result<(), EngineError> {
         let permission = artifactregistry::TAGS_UPDATE;
-        let image = self.image_context(authorized, permission, &name.package).await?;
+        let image = self.image_to_change(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.write(move |tx| {
             let (package, id) = find_version(tx, &image, &version)?;
@@ -87,7 +87,7 @@ impl Engine {
         name: &TagName,
     ) -> Result<(), EngineError> {
         let permission = artifactregistry::TAGS_DELETE;
-        let image = self.image_context(authorized, permission, &name.package).await?;
+        let image = self.image_to_change(authorized, permission, &name.package).await?;
         let (name, now) = (name.clone(), self.clock.now());
         self.write(move |tx| {
             delete_tag(tx, &image, &name.tag, now).map_err(|error| match error {
@@ -115,8 +115,11 @@ pub(crate) fn find_tag_target(
     package: &Id,
     name: &TagName,
 ) -> Result<tags::TargetVersion, EngineError> {
-    let target = tags::find(tx, package, name.tag.as_str())?;
-    target.ok_or_else(|| EngineError::ResourceUnknown(describe(name)))
+    tags::find(tx, package, name.tag.as_str())?.ok_or_else(|| tag_unknown(name))
+}
+
+pub(crate) fn tag_unknown(name: &TagName) -> EngineError {
+    EngineError::ResourceUnknown(describe(name))
 }
 
 fn describe(name: &TagName) -> String {

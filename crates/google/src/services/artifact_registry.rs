@@ -5,16 +5,18 @@ use proto::google::devtools::artifactregistry::v1::{
     Attachment, BatchDeleteVersionsRequest, CreateAttachmentRequest, CreateRepositoryRequest,
     CreateRuleRequest, CreateTagRequest, DeleteAttachmentRequest, DeleteFileRequest,
     DeletePackageRequest, DeleteRepositoryRequest, DeleteRuleRequest, DeleteTagRequest,
-    DeleteVersionRequest, DockerImage, DownloadFileRequest, DownloadFileResponse, File,
-    GetAttachmentRequest, GetDockerImageRequest, GetFileRequest, GetPackageRequest,
-    GetProjectSettingsRequest, GetRepositoryRequest, GetRuleRequest, GetTagRequest,
-    GetVersionRequest, GetVpcscConfigRequest, ListAttachmentsRequest, ListAttachmentsResponse,
-    ListDockerImagesRequest, ListDockerImagesResponse, ListFilesRequest, ListFilesResponse,
-    ListPackagesRequest, ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse,
-    ListRulesRequest, ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
-    ListVersionsResponse, Package, ProjectSettings, Repository, Rule, Tag, UpdatePackageRequest,
-    UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest, UpdateVersionRequest, Version,
-    VpcscConfig,
+    DeleteVersionRequest, DockerImage, DownloadFileRequest, DownloadFileResponse,
+    ExplainPullRequest, ExplainPullResponse, File, GetAttachmentRequest, GetDockerImageRequest,
+    GetFileRequest, GetPackageRequest, GetProjectSettingsRequest, GetRepositoryRequest,
+    GetRuleRequest, GetTagRequest, GetVersionRequest, GetVpcscConfigRequest,
+    ListAttachmentsRequest, ListAttachmentsResponse, ListDockerImagesRequest,
+    ListDockerImagesResponse, ListFilesRequest, ListFilesResponse, ListPackagesRequest,
+    ListPackagesResponse, ListRepositoriesRequest, ListRepositoriesResponse, ListRulesRequest,
+    ListRulesResponse, ListTagsRequest, ListTagsResponse, ListVersionsRequest,
+    ListVersionsResponse, ListVirtualReadersRequest, ListVirtualReadersResponse, Package,
+    ProjectSettings, Repository, ResumeVirtualReaderRequest, Rule, StopVirtualReaderRequest, Tag,
+    UpdatePackageRequest, UpdateRepositoryRequest, UpdateRuleRequest, UpdateTagRequest,
+    UpdateVersionRequest, Version, VpcscConfig,
 };
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -24,8 +26,8 @@ use proto::google::longrunning::Operation;
 use tonic::Request;
 
 use super::{
-    ApiServices, ServiceAnswer, attachments, files, images, packages, repositories, rules,
-    settings, tags, versions,
+    ApiServices, ServiceAnswer, admitted, attachments, files, images, packages, repositories,
+    rules, settings, tags, upstreams, versions,
 };
 use model::permissions::artifactregistry;
 
@@ -64,6 +66,38 @@ impl ArtifactRegistry for ApiServices {
         request: Request<DeleteRepositoryRequest>,
     ) -> ServiceAnswer<Operation> {
         repositories::delete(self, request).await
+    }
+
+    async fn explain_pull(
+        &self,
+        request: Request<ExplainPullRequest>,
+    ) -> ServiceAnswer<ExplainPullResponse> {
+        upstreams::explain_pull(self, request).await
+    }
+
+    async fn list_virtual_readers(
+        &self,
+        request: Request<ListVirtualReadersRequest>,
+    ) -> ServiceAnswer<ListVirtualReadersResponse> {
+        upstreams::list_readers(self, request).await
+    }
+
+    async fn stop_virtual_reader(
+        &self,
+        request: Request<StopVirtualReaderRequest>,
+    ) -> ServiceAnswer<()> {
+        let admitted = admitted(&request)?;
+        let StopVirtualReaderRequest { name, reader } = request.into_inner();
+        upstreams::set_reader(self, &admitted, &name, upstreams::change(&reader, false)?).await
+    }
+
+    async fn resume_virtual_reader(
+        &self,
+        request: Request<ResumeVirtualReaderRequest>,
+    ) -> ServiceAnswer<()> {
+        let admitted = admitted(&request)?;
+        let ResumeVirtualReaderRequest { name, reader } = request.into_inner();
+        upstreams::set_reader(self, &admitted, &name, upstreams::change(&reader, true)?).await
     }
 
     async fn get_iam_policy(&self, request: Request<GetIamPolicyRequest>) -> ServiceAnswer<Policy> {

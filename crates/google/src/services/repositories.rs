@@ -1,8 +1,12 @@
 //! Repositories: list, get, create, update and delete.
 
-use engine::{EngineError, ListQuery, NewRepository, PageRequest, SortOrder};
+use std::collections::HashSet;
+
+use engine::{EngineError, ListQuery, NewRepository, NewUpstreams, PageRequest, SortOrder};
 use identity::Caller;
 use model::list_filter::ListFilter;
+use model::name::RepositoryName;
+use model::repository::RepositoryMode;
 use model::resource::Resource;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -71,12 +75,13 @@ pub(super) async fn create(
     services.check_location(&parent)?;
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
-    services.check_upstreams(admitted.caller(), &trail, &name, &repository).await?;
-    let new = NewRepository {
-        id: repository_id,
-        mode: message::mode(&repository)?,
-        change: message::change(&repository, &UpdateMask::everything())?,
-    };
+    let mut change = message::change(&repository, &UpdateMask::everything())?;
+    let mode = message::upstreams(&repository)?;
+    if let Ok(Resource::Repository(name)) = name.parse() {
+        let adding = UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &name };
+        change.upstreams = Some(services.check_upstreams(adding, mode).await?);
+    }
+    let new = NewRepository { id: repository_id, mode: message::mode(&repository)?, change };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
     trail.note_resource(&created.name);
     let response = Any::from_msg(&message::write(&created, &services.app)).expect("a Vec grows");
@@ -100,11 +105,14 @@ pub(super) async fn update(
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
-    // Upstreams that do not change are not checked: one of them may have been deleted since it was added.
-    if merged.mode_config != before.mode_config {
-        services.check_upstreams(admitted.caller(), &trail, &merged.name, &merged).await?;
+    let mut change = message::change(&merged, &mask)?;
+    // A change of other fields adds no upstream.
+    if mask.changes_mode_config() {
+        let adding =
+            UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &current.name };
+        let mode = message::upstreams(&merged)?;
+        change.upstreams = Some(services.check_upstreams(adding, mode).await?);
     }
-    let change = message::change(&merged, &mask)?;
     let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
     Ok(Response::new(message::write(&changed, &services.app)))
 }
@@ -129,31 +137,31 @@ impl ApiServices {
         }
     }
 
-    /// Checks that the caller may read the upstreams that the repository names, and that they exist. The repository
-    /// shows their content to other callers.
+    /// Checks that the caller may read the upstreams that it adds. The repository shows their content to other callers.
     async fn check_upstreams(
         &self,
-        caller: &Caller,
-        trail: &AuditRecorder,
-        name: &str,
-        repository: &Repository,
-    ) -> Result<(), Status> {
-        let mode = message::upstreams(repository)?;
-        for upstream in mode.own_upstreams() {
+        adding: UpstreamCheck<'_>,
+        mode: RepositoryMode,
+    ) -> Result<NewUpstreams, Status> {
+        let UpstreamCheck { caller, trail, name } = adding;
+        let engine = &self.app.engine;
+        let mut readable = HashSet::new();
+        for upstream in engine.upstreams_to_add(name, &mode).await.map_err(failed)? {
             let resource = Resource::Repository(upstream.clone());
             let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
-            let admitted = self.app.engine.identity().admit(caller, read, resource.clone()).await;
+            let admitted = engine.identity().admit(caller, read, resource.clone()).await;
             let admitted = admitted.map_err(EngineError::from);
             trail.note_check(read, &resource, &admitted);
             admitted.map_err(failed)?;
-            let found = upstream.to_string() != name
-                && self.app.engine.has_repository(upstream).await.map_err(failed)?;
-            if !found {
-                let problem =
-                    format!("Upstream repository {upstream} does not exist, or is this repository");
-                return Err(bad_field("repository", problem));
-            }
+            readable.insert(upstream);
         }
-        Ok(())
+        Ok(NewUpstreams { mode, readable })
     }
+}
+
+/// A request to add upstreams to the repository `name`.
+struct UpstreamCheck<'a> {
+    caller: &'a Caller,
+    trail: &'a AuditRecorder,
+    name: &'a RepositoryName,
 }

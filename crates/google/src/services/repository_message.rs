@@ -15,7 +15,7 @@ use proto::google::devtools::artifactregistry::v1::repository::vulnerability_sca
     EnablementConfig, EnablementState,
 };
 use proto::google::devtools::artifactregistry::v1::repository::{
-    DockerRepositoryConfig, Format, FormatConfig, Mode,
+    DockerRepositoryConfig, Format, FormatConfig, Mode, ModeConfig,
 };
 use tonic::Status;
 
@@ -49,7 +49,7 @@ const FIXED: [&str; 10] = [
     "registry_uri",
 ];
 
-/// The fields that an update changes, each by the first part of its path; `None` is all fields.
+/// The paths of the fields that an update changes; `None` is all fields.
 pub(super) struct UpdateMask(Option<BTreeSet<String>>);
 
 impl UpdateMask {
@@ -76,13 +76,25 @@ impl UpdateMask {
                     format!("{field} is no field of a repository"),
                 ));
             }
-            fields.insert(field.to_owned());
+            fields.insert(path.clone());
         }
         Ok(Self((!paths.is_empty()).then_some(fields)))
     }
 
+    /// Returns whether a field, or a part of it, changes.
     fn has(&self, field: &str) -> bool {
-        self.0.as_ref().is_none_or(|fields| fields.contains(field))
+        let is_of_field = |path: &String| path.split('.').next() == Some(field);
+        self.0.as_ref().is_none_or(|paths| paths.iter().any(is_of_field))
+    }
+
+    /// Returns whether the configuration of the mode, and so the upstreams, may change.
+    pub(super) fn changes_mode_config(&self) -> bool {
+        self.has("remote_repository_config") || self.has("virtual_repository_config")
+    }
+
+    /// Returns whether the mask has exactly this path.
+    fn names(&self, path: &str) -> bool {
+        self.0.as_ref().is_some_and(|paths| paths.contains(path))
     }
 }
 
@@ -215,13 +227,42 @@ pub(super) fn merge(mut current: Repository, new: Repository, mask: &UpdateMask)
     if mask.has("vulnerability_scanning_config") {
         current.vulnerability_scanning_config = new.vulnerability_scanning_config;
     }
-    if mask.has("remote_repository_config") || mask.has("virtual_repository_config") {
-        current.mode_config = new.mode_config;
+    if mask.changes_mode_config() {
+        current.mode_config = merge_mode_config(current.mode_config.take(), new.mode_config, mask);
     }
     if mask.has("disallow_unspecified_mode") {
         current.disallow_unspecified_mode = new.disallow_unspecified_mode;
     }
     current
+}
+
+/// Returns the new configuration of the mode. gcloud does not know the fields of a virtual repository that are our own,
+/// so it sends the configuration without them: if it replaces the whole configuration, they stay.
+fn merge_mode_config(
+    current: Option<ModeConfig>,
+    new: Option<ModeConfig>,
+    mask: &UpdateMask,
+) -> Option<ModeConfig> {
+    match (current, new) {
+        (
+            Some(ModeConfig::VirtualRepositoryConfig(current)),
+            Some(ModeConfig::VirtualRepositoryConfig(mut new)),
+        ) => {
+            let names = |field: &str| mask.names(&format!("virtual_repository_config.{field}"));
+            let is_whole = mask.0.is_none() || mask.names("virtual_repository_config");
+            if !is_whole && !names("upstream_policies") {
+                new.upstream_policies = current.upstream_policies;
+            }
+            if !(names("pins") || is_whole && !new.pins.is_empty()) {
+                new.pins = current.pins;
+            }
+            if !(names("failure_policy") || is_whole && new.failure_policy != 0) {
+                new.failure_policy = current.failure_policy;
+            }
+            Some(ModeConfig::VirtualRepositoryConfig(new))
+        }
+        (_, new) => new,
+    }
 }
 
 /// Returns the change that an update makes.
@@ -235,5 +276,6 @@ pub(super) fn change(new: &Repository, mask: &UpdateMask) -> Result<RepositoryCh
         labels: mask.has("labels").then(|| new.labels.clone()),
         immutable_tags: mask.has("docker_config").then_some(immutable),
         settings: Some(to_json(&stored_fields(new))?),
+        upstreams: None,
     })
 }

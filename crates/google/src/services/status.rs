@@ -92,6 +92,8 @@ impl From<EngineError> for GoogleError {
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
             EngineError::ConditionFailed
             | EngineError::Precondition(_)
+            | EngineError::ReadOnlyRepository { .. }
+            | EngineError::UpstreamFailed { .. }
             | EngineError::InUse { .. }
             | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),

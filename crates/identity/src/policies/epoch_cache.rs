@@ -18,7 +18,7 @@ pub(crate) const MAX_GENERATION_AGE: Duration = Duration::from_secs(300);
 /// The entries are in two generations. An entry that is used moves into the young one. When the young generation is
 /// full or old, it becomes the old one, and the entries that were left in the old one are dropped. So a client that
 /// makes very many new entries pushes out none that are in use.
-pub(crate) struct EpochCache<K, V, const MAX_ENTRIES: usize = 10_000>(Mutex<Generations<K, V>>);
+pub struct EpochCache<K, V, const MAX_ENTRIES: usize = 10_000>(Mutex<Generations<K, V>>);
 
 struct Generations<K, V> {
     young: HashMap<K, (i64, V)>,
@@ -36,7 +36,7 @@ impl<K, V, const MAX_ENTRIES: usize> Default for EpochCache<K, V, MAX_ENTRIES> {
 
 impl<K: Hash + Eq, V: Clone, const MAX_ENTRIES: usize> EpochCache<K, V, MAX_ENTRIES> {
     /// Returns the value of a key, if it was put in under this epoch.
-    pub(crate) fn get(&self, key: &K, epoch: i64) -> Option<V> {
+    pub fn get(&self, key: &K, epoch: i64) -> Option<V> {
         let mut generations = self.lock();
         if let Some((valid_in, value)) = generations.young.get(key) {
             return (*valid_in == epoch).then(|| value.clone());
@@ -50,7 +50,7 @@ impl<K: Hash + Eq, V: Clone, const MAX_ENTRIES: usize> EpochCache<K, V, MAX_ENTR
     }
 
     /// Puts in a value that was looked up after this epoch was read.
-    pub(crate) fn put(&self, key: K, epoch: i64, value: V) {
+    pub fn put(&self, key: K, epoch: i64, value: V) {
         self.lock().insert::<MAX_ENTRIES>(key, (epoch, value));
     }
 

@@ -70,6 +70,16 @@ impl Identity {
         }
     }
 
+    /// Returns whether policies grant a principal a permission on a resource, whatever its credential allows.
+    pub async fn may_principal(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+        resource: &Resource,
+    ) -> Result<bool, IdentityError> {
+        self.policies_allow(principal, self.epoch().await?, permission, resource).await
+    }
+
     async fn policies_allow(
         &self,
         principal: &Principal,

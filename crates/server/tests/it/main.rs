@@ -31,4 +31,5 @@ mod startup;
 mod stores;
 mod strangers;
 mod tables;
+mod upstreams;
 mod util;

@@ -276,7 +276,7 @@ fn code(status: StatusCode) -> AuditCode {
         416 => AuditCode::OutOfRange,
         429 | 507 => AuditCode::ResourceExhausted,
         405 | 501 => AuditCode::Unimplemented,
-        503 => AuditCode::Unavailable,
+        502 | 503 => AuditCode::Unavailable,
         400..=499 => AuditCode::InvalidArgument,
         _ => AuditCode::Internal,
     }
@@ -292,6 +292,8 @@ fn is_told_after_check(error: &EngineError) -> bool {
             | EngineError::ResourceUnknown(_)
             | EngineError::Precondition(_)
             | EngineError::ModeNotServed(_)
+            | EngineError::ReadOnlyRepository { .. }
+            | EngineError::UpstreamFailed { .. }
     )
 }
 

@@ -83,7 +83,7 @@ impl Engine {
         mode: DeleteMode,
     ) -> Result<Vec<(Digest, EngineError)>, EngineError> {
         let image =
-            self.image_context(authorized, artifactregistry::VERSIONS_DELETE, package).await?;
+            self.image_to_change(authorized, artifactregistry::VERSIONS_DELETE, package).await?;
         let failed = match mode {
             DeleteMode::Validate => self.find_undeletable(image, digests).await?,
             DeleteMode::Delete => {

@@ -1,0 +1,248 @@
+//! The explanation of a pull from a virtual repository: which upstream answers, and why those before it do not.
+
+use std::time::Instant;
+
+use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
+use meta::repositories;
+use meta::versions;
+use meta::{Id, Tx};
+use model::digest::Digest;
+use model::name::{ImageName, RepositoryName};
+use model::permissions::artifactregistry;
+use model::principal::Principal;
+use model::reference::Reference;
+use model::repository::ModeName;
+use model::resource::Resource;
+
+use crate::access::{ImageHolding, find_repository};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::tags::download_rules::check_download;
+use crate::upstream_set::{Upstream, UpstreamFault, UpstreamSet};
+
+/// The answers of the upstreams of a virtual repository for one image.
+#[derive(Debug)]
+pub struct PullExplanation {
+    /// All upstreams, in the order in which they are asked.
+    pub upstreams: Vec<UpstreamExplanation>,
+    /// The position of the upstream that answers the pull, with the manifest or with an error. There is none if no
+    /// upstream has the image.
+    pub answering: Option<usize>,
+}
+
+/// The answer of one upstream.
+#[derive(Debug)]
+pub struct UpstreamExplanation {
+    /// The id of the policy.
+    pub policy_id: String,
+    /// The priority of the policy.
+    pub priority: i32,
+    /// The repository, unless the caller may not read it.
+    pub repository: Option<RepositoryName>,
+    /// The answer.
+    pub outcome: UpstreamOutcome,
+    /// The time that the answer took, in microseconds.
+    pub micros: u64,
+    /// `true` if the principal that added the upstream may not read it any more.
+    pub adder_lost_access: bool,
+}
+
+/// The answer of an upstream for one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamOutcome {
+    /// The upstream has the manifest.
+    Found(Digest),
+    /// The upstream has the manifest, and one of its rules denies the download.
+    Denied(Digest),
+    /// The upstream has no such manifest.
+    NotFound,
+    /// The upstream cannot answer.
+    Failed(UpstreamFault),
+    /// An upstream before it answers.
+    NotAsked,
+    /// A pin says that only another upstream is asked for the image.
+    PinnedAway,
+}
+
+impl UpstreamOutcome {
+    /// Returns whether the pull ends with this answer, so that no upstream after it is asked.
+    fn answers(&self, set: &UpstreamSet) -> bool {
+        match self {
+            Self::Found(_) | Self::Denied(_) => true,
+            Self::Failed(_) => !set.falls_through(),
+            Self::NotFound | Self::NotAsked | Self::PinnedAway => false,
+        }
+    }
+}
+
+impl Engine {
+    /// Explains which upstream of a virtual repository a pull of an image is answered by.
+    pub async fn explain_pull(
+        &self,
+        authorized: &Authorized,
+        name: &RepositoryName,
+        image: &str,
+    ) -> Result<PullExplanation, EngineError> {
+        authorized.require_repository(artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, name)?;
+        self.explain_pull_to(authorized.caller(), name, image).await
+    }
+
+    /// Explains a pull to the operator, who sees all upstreams.
+    pub async fn explain_pull_to_operator(
+        &self,
+        name: &RepositoryName,
+        image: &str,
+    ) -> Result<PullExplanation, EngineError> {
+        let operator = Principal::System(OPERATOR_PRINCIPAL);
+        let operator = Caller::new(operator, AuthorizationMode::Everything);
+        self.explain_pull_to(&operator, name, image).await
+    }
+
+    async fn explain_pull_to(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+        image: &str,
+    ) -> Result<PullExplanation, EngineError> {
+        let (image, reference) = parse_image(image)?;
+        let wanted = name.clone();
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        if repository.mode != ModeName::Virtual {
+            let mode = repository.mode.word();
+            return Err(EngineError::Precondition(format!(
+                "{name} is a {mode} repository: it has no upstreams to choose from"
+            )));
+        }
+        let set = self.upstream_set(&repository.id).await?;
+        let asked = set.clone();
+        let answers = self.read(move |tx| ask_upstreams(tx, &asked, &image, &reference)).await?;
+        let answering = answers.iter().position(|answer| answer.outcome.answers(&set));
+        let mut upstreams = Vec::new();
+        for (upstream, answer) in set.all().iter().zip(answers) {
+            upstreams.push(self.explain_upstream(caller, upstream, answer).await?);
+        }
+        Ok(PullExplanation { upstreams, answering })
+    }
+
+    async fn explain_upstream(
+        &self,
+        caller: &Caller,
+        upstream: &Upstream,
+        answer: TimedOutcome,
+    ) -> Result<UpstreamExplanation, EngineError> {
+        let read = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
+        let resource = Resource::Repository(upstream.policy.repository.clone());
+        let is_readable = self.identity.may(caller, read, &resource).await?;
+        let adder: Option<Principal> =
+            upstream.added_by.as_ref().and_then(|adder| adder.parse().ok());
+        let adder_lost_access = match (adder, &caller.mode) {
+            // In development mode, everybody may do everything.
+            (None, _) | (_, AuthorizationMode::Everything) => false,
+            (Some(adder), AuthorizationMode::Listed(_) | AuthorizationMode::Policies) => {
+                !self.identity.may_principal(&adder, read, &resource).await?
+            }
+        };
+        Ok(UpstreamExplanation {
+            policy_id: upstream.policy.id.clone(),
+            priority: upstream.policy.priority,
+            repository: is_readable.then(|| upstream.policy.repository.clone()),
+            outcome: answer.outcome,
+            micros: answer.micros,
+            adder_lost_access,
+        })
+    }
+}
+
+/// An answer, and the time that it took in microseconds.
+struct TimedOutcome {
+    outcome: UpstreamOutcome,
+    micros: u64,
+}
+
+/// Asks the upstreams of a set in their order, and returns an answer for each of them.
+fn ask_upstreams(
+    tx: &mut Tx<'_>,
+    set: &UpstreamSet,
+    image: &ImageName,
+    reference: &Reference,
+) -> Result<Vec<TimedOutcome>, EngineError> {
+    let asked = set.asked_for(image.as_str());
+    let (mut answers, mut is_answered) = (Vec::new(), false);
+    for upstream in set.all() {
+        let started = Instant::now();
+        let is_asked = asked.iter().any(|asked| asked.policy.id == upstream.policy.id);
+        let outcome = match upstream.repository {
+            _ if !is_asked => UpstreamOutcome::PinnedAway,
+            _ if is_answered => UpstreamOutcome::NotAsked,
+            Err(fault) => UpstreamOutcome::Failed(fault),
+            Ok(id) => ask_upstream(tx, id, image, reference)?,
+        };
+        is_answered |= outcome.answers(set);
+        let micros = started.elapsed().as_micros() as u64;
+        answers.push(TimedOutcome { outcome, micros });
+    }
+    Ok(answers)
+}
+
+fn ask_upstream(
+    tx: &mut Tx<'_>,
+    repository: Id,
+    image: &ImageName,
+    reference: &Reference,
+) -> Result<UpstreamOutcome, EngineError> {
+    let rows = repositories::list_with_image(tx, &[repository], image.as_str())?;
+    let Some(repository) = rows.into_iter().next() else { return Ok(UpstreamOutcome::NotFound) };
+    let holding = ImageHolding { repository, image: image.clone() };
+    let version = match reference {
+        Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
+        Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
+    };
+    let Some(version) = version else { return Ok(UpstreamOutcome::NotFound) };
+    match check_download(tx, &holding.repository, holding.image(), &version) {
+        Ok(()) => Ok(UpstreamOutcome::Found(version.digest)),
+        Err(EngineError::DownloadDenied(digest)) => Ok(UpstreamOutcome::Denied(digest)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Parses `IMAGE`, `IMAGE:TAG` or `IMAGE@DIGEST`. Without a tag and a digest, the tag is `latest`, as for clients.
+fn parse_image(text: &str) -> Result<(ImageName, Reference), EngineError> {
+    let refused = |problem: String| EngineError::invalid("image", problem);
+    let (name, reference) = match text.split_once('@') {
+        Some((name, digest)) => (name.split(':').next().unwrap_or_default(), digest),
+        None => match text.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            Some(_) | None => (text, "latest"),
+        },
+    };
+    let image = name.parse().map_err(|error: model::name::NameError| refused(error.to_string()))?;
+    let reference = reference.parse().map_err(|error| refused(format!("{error}")))?;
+    Ok((image, reference))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, name: &str, reference: &str) {
+        let (image, parsed) = parse_image(text).expect("an image");
+        assert_eq!((image.as_str(), parsed.to_string().as_str()), (name, reference), "{text}");
+    }
+
+    #[test]
+    fn an_image_is_named_as_clients_name_it() {
+        let digest = Digest::of(b"x").to_string();
+        check("app", "app", "latest");
+        check("team/app:1.0", "team/app", "1.0");
+        check(&format!("app@{digest}"), "app", &digest);
+        check(&format!("app:1.0@{digest}"), "app", &digest);
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        for text in ["", ":1", "App", "app:", "app@", "app@sha256:1", "a//b", "app:a b"] {
+            assert!(parse_image(text).is_err(), "{text:?}");
+        }
+    }
+}

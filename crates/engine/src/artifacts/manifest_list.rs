@@ -1,0 +1,201 @@
+//! Lists of manifests over several repositories: those that a virtual repository reads. A list of one repository or
+//! image is the simple case.
+
+use std::cmp::Ordering;
+use std::mem::take;
+use std::sync::Arc;
+
+use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
+use meta::{Id, MetaError, Tx, tags, versions};
+use model::list_filter::SortDirection;
+use model::name::RepositoryName;
+use model::repository::ModeName;
+
+use crate::access::{ImageContext, find_repository};
+use crate::artifacts::listing::{RowFilter, read_page};
+use crate::content::source::ContentSource;
+use crate::content::tag_list::find_packages;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::page::{ListPage, PageRequest, SortOrder, merge_lists};
+use crate::tags::tag_write::package_unknown;
+
+/// The time by which a list of manifests is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageOrder {
+    /// The time of the push.
+    Uploaded,
+    /// The time of the push or of the last tagging.
+    Updated,
+}
+
+impl Engine {
+    /// Returns the ids of the repositories whose rows a list of the repository shows.
+    pub(crate) async fn repositories_of_list(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Vec<Id>, EngineError> {
+        let wanted = name.clone();
+        let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
+        self.listed_repositories(name, &repository).await
+    }
+
+    /// Returns the source of what the APIs show of an image. A remote repository shows what it has.
+    pub(crate) async fn source_of_list(
+        &self,
+        image: &ImageContext,
+    ) -> Result<ContentSource, EngineError> {
+        match image.repository().mode {
+            ModeName::Remote => Ok(ContentSource::Local(image.holding.clone())),
+            ModeName::Standard | ModeName::Virtual => self.source_of(image).await,
+        }
+    }
+
+    /// Returns the ids of the image in the repositories whose rows a list of the image shows.
+    pub(crate) async fn packages_of_list(
+        &self,
+        image: &Arc<ImageContext>,
+    ) -> Result<Vec<Id>, EngineError> {
+        let (source, image) = (self.source_of_list(image).await?, image.clone());
+        self.read_by_key(move |tx| {
+            let packages = find_packages(tx, &source.repositories()?, image.image_name())?;
+            if packages.is_empty() { Err(package_unknown(&image)) } else { Ok(packages) }
+        })
+        .await
+    }
+}
+
+/// The rows that a list of manifests shows: those of one repository or image, or of the upstreams of a virtual one.
+#[derive(Clone, Copy)]
+pub(crate) enum ListScope<'a> {
+    /// All images of repositories, which are asked in this order.
+    Repositories(&'a [Id]),
+    /// One image in several repositories, which are asked in this order.
+    Packages(&'a [Id]),
+}
+
+/// A row of a list of manifests.
+pub(crate) struct ListedManifest {
+    pub(crate) manifest: ManifestDetails,
+    /// `true` if the list shows the manifest from a repository that is asked before.
+    is_shown_before: bool,
+}
+
+impl ListedManifest {
+    pub(crate) fn filter(&self, filter: impl Fn(&ManifestDetails) -> RowFilter) -> RowFilter {
+        if self.is_shown_before { RowFilter::Skip } else { filter(&self.manifest) }
+    }
+}
+
+pub(crate) fn manifests_of(page: ListPage<ListedManifest>) -> ListPage<ManifestDetails> {
+    let entries = page.entries.into_iter().map(|row| row.manifest).collect();
+    ListPage { entries, next: page.next }
+}
+
+impl ListScope<'_> {
+    /// Reads up to `step` rows of all repositories or images, in the order of the list.
+    pub(crate) fn read_rows(
+        self,
+        tx: &mut Tx<'_>,
+        mut read: impl FnMut(&mut Tx<'_>, &Id) -> Result<Vec<ManifestDetails>, EngineError>,
+        compare: impl Fn(&ListedManifest, &ListedManifest) -> Ordering,
+        step: i64,
+    ) -> Result<Vec<ListedManifest>, EngineError> {
+        let (Self::Repositories(ids) | Self::Packages(ids)) = self;
+        let mut lists = Vec::new();
+        for (position, id) in ids.iter().enumerate() {
+            let mut rows = Vec::new();
+            for mut manifest in read(tx, id)? {
+                let before = self.packages_before(tx, position, &manifest.package)?;
+                let mut is_shown_before = false;
+                for package in &before {
+                    let found = versions::find_in_package(tx, package, &manifest.digest)?;
+                    is_shown_before |= found.is_some();
+                }
+                hide_tags(tx, &before, &mut manifest)?;
+                rows.push(ListedManifest { manifest, is_shown_before });
+            }
+            lists.push(rows);
+        }
+        let mut rows = merge_lists(lists, compare);
+        rows.truncate(step as usize);
+        Ok(rows)
+    }
+
+    /// Returns the ids of an image in the repositories that are asked before the one at this position.
+    fn packages_before(
+        self,
+        tx: &mut Tx<'_>,
+        position: usize,
+        image: &str,
+    ) -> Result<Vec<Id>, MetaError> {
+        match self {
+            Self::Repositories(ids) => find_packages(tx, &ids[..position], image),
+            Self::Packages(ids) => Ok(ids[..position].to_vec()),
+        }
+    }
+}
+
+/// Takes out those tags of a manifest that name a version of a repository that is asked before.
+pub(crate) fn hide_tags(
+    tx: &mut Tx<'_>,
+    before: &[Id],
+    manifest: &mut ManifestDetails,
+) -> Result<(), MetaError> {
+    for package in before {
+        let mut shown = Vec::new();
+        for tag in take(&mut manifest.tags) {
+            if tags::find(tx, package, &tag)?.is_none() {
+                shown.push(tag);
+            }
+        }
+        manifest.tags = shown;
+    }
+    Ok(())
+}
+
+/// A list of manifests by time.
+pub(crate) struct TimeList<'a> {
+    pub(crate) rows: TimeOrderedList,
+    pub(crate) scope: ListScope<'a>,
+    pub(crate) order: SortOrder<ImageOrder>,
+}
+
+/// Reads a page of a list by time. A position in it is a time and an id.
+pub(crate) fn read_page_by_time(
+    tx: &mut Tx<'_>,
+    list: TimeList<'_>,
+    page: &PageRequest,
+    filter: impl Fn(&ManifestDetails) -> RowFilter,
+) -> Result<ListPage<ManifestDetails>, EngineError> {
+    let TimeList { rows, scope, order: SortOrder { field, direction } } = list;
+    let time = |image: &ManifestDetails| match field {
+        ImageOrder::Uploaded => image.uploaded_at,
+        ImageOrder::Updated => image.updated_at,
+    };
+    let compare = |a: &ListedManifest, b: &ListedManifest| {
+        let (a, b) = (&a.manifest, &b.manifest);
+        direction.order((time(a), a.id).cmp(&(time(b), b.id)))
+    };
+    let edge = match direction {
+        SortDirection::Descending => format!("{} {}", i64::MAX, Id::from([u8::MAX; 16])),
+        SortDirection::Ascending => format!("{} {}", i64::MIN, Id::from([0; 16])),
+    };
+    let start = if page.start.is_empty() { edge } else { page.start.clone() };
+    let read_rows = |last: &str, step| {
+        let broken = || EngineError::Internal("a position in a list by time".to_owned());
+        let (time, id) = last.split_once(' ').ok_or_else(broken)?;
+        let time: i64 = time.parse().map_err(|_| broken())?;
+        let id: Id = id.parse().map_err(|_| broken())?;
+        let last = TimePosition { time, version: id };
+        let read = |tx: &mut Tx<'_>, scope: &Id| {
+            let query = TimeOrderedQuery { list: rows, direction, scope, last, limit: step };
+            Ok(images::list_by_time(tx, query)?)
+        };
+        scope.read_rows(tx, read, compare, step)
+    };
+    let request = PageRequest { start, limit: page.limit };
+    let position = |row: &ListedManifest| format!("{} {}", time(&row.manifest), row.manifest.id);
+    let read = read_page(request, read_rows, position, |row| row.filter(&filter));
+    Ok(manifests_of(read?))
+}
