@@ -96,7 +96,7 @@ async fn a_client_that_sends_too_much_gets_its_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_throttled_client_gets_its_answer() {
-    let server = TestServer::start_with_accounts(Backend::Sqlite, |_| ()).await;
+    let server = TestServer::start_with_owner(Backend::Sqlite, |_| ()).await;
     let guess = server.anonymous().with_header("authorization", "Basic X2pzb25fa2V5Ong=");
     let put = format!("PUT /v2/{IMAGE}/manifests/x");
     for length in SIZES {
@@ -189,7 +189,8 @@ async fn a_waiting_client_is_asked_only_for_a_wanted_body() {
     connection.read_answer().await.expect_status(200);
     // HTTP/1.0 has no `Expect`.
     let old = format!(
-        "PATCH {upload} HTTP/1.0\r\nauthorization: Bearer admin\r\nhost: localhost\r\n{}\r\n56789",
+        "PATCH {upload} HTTP/1.0\r\nauthorization: {}\r\nhost: localhost\r\n{}\r\n56789",
+        admin.authorization(),
         waits(5)
     );
     let answer = admin.send_raw(old.as_bytes()).await;

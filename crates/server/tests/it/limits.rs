@@ -9,6 +9,7 @@ use model::digest::{DigestAlgorithm, DigestHasher};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::util::callers::principal_of;
 use crate::util::{AccountServer, Backend, TestServer, digest_of, on_both, with_deadline};
 
 const IMAGE: &str = "p/r1/image";
@@ -39,8 +40,9 @@ async fn a_body_that_stops_coming_times_out() {
     let upload = admin.start_upload(IMAGE).await;
     let stuck = |path: &str| {
         format!(
-            "PATCH {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-             connection: close\r\ncontent-length: 100\r\n\r\n0123456789"
+            "PATCH {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+             connection: close\r\ncontent-length: 100\r\n\r\n0123456789",
+            admin.authorization()
         )
     };
     let answer = admin.send_raw(stuck(&upload).as_bytes()).await;
@@ -104,8 +106,9 @@ async fn manifests_share_one_memory() {
 async fn begin_manifest(server: &TestServer, sent: usize) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let head = format!(
-        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-         content-length: 4000000\r\n\r\n"
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         content-length: 4000000\r\n\r\n",
+        server.admin().authorization()
     );
     stream.write_all(head.as_bytes()).await.expect("open");
     // The server may have answered before everything is written.
@@ -122,11 +125,13 @@ async fn a_stop_ends_a_request_that_does_not_end() {
         config.limits.drain_timeout = "100ms".parse::<DurationSetting>().expect("a time");
     })
     .await;
-    let upload = server.admin().start_upload(IMAGE).await;
+    let admin = server.admin();
+    let upload = admin.start_upload(IMAGE).await;
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let request = format!(
-        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-         content-length: 100\r\n\r\n0123456789"
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         content-length: 100\r\n\r\n0123456789",
+        admin.authorization()
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     server.wait_for_metrics("berth_http_requests_running 2").await;
@@ -143,8 +148,9 @@ async fn a_broken_connection_keeps_received_bytes() {
     let upload = admin.start_upload(IMAGE).await;
     let mut stream = TcpStream::connect(server.address).await.expect("it listens");
     let request = format!(
-        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-         content-length: 100\r\n\r\n0123456789"
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         content-length: 100\r\n\r\n0123456789",
+        admin.authorization()
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     stream.shutdown().await.expect("open");
@@ -172,7 +178,7 @@ async fn a_blob_may_have_five_terabytes_and_not_more() {
     let advanced = meta.write(move |tx| {
         let sql = "SELECT repository_id FROM uploads";
         let repository = tx.query_first(sql, &[], |row| row.id(0))?.expect("started");
-        let principal = "user:admin@example.com";
+        let principal = &principal_of("first-admin");
         let owner = uploads::UploadKey { repository: &repository, image: "image", principal };
         let upload = uploads::find(tx, owner, &id)?.expect("started");
         uploads::advance(tx, &upload, start as i64, &state, i64::MAX)
@@ -192,8 +198,9 @@ async fn a_blob_may_have_five_terabytes_and_not_more() {
     assert!(String::from_utf8_lossy(&more.body).contains(&MAX_BLOB_BYTES.to_string()));
     more.expect_oci_error("413 SIZE_INVALID");
     let head = format!(
-        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+        "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n",
+        admin.authorization(),
         MAX_BLOB_BYTES + 1
     );
     let answer = admin.send_raw(head.as_bytes()).await;

@@ -48,11 +48,13 @@ async fn every_answer_has_an_id() {
 #[tokio::test]
 async fn clients_that_leave_are_counted() {
     let server = TestServer::start(Backend::Sqlite).await;
-    let upload = server.admin().start_upload("p/r1/image").await;
+    let admin = server.admin();
+    let upload = admin.start_upload("p/r1/image").await;
     let request = |length: u32| {
         format!(
-            "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-             content-length: {length}\r\n\r\n"
+            "PATCH {upload} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+             content-length: {length}\r\n\r\n",
+            admin.authorization()
         )
     };
     let connect = async || TcpStream::connect(server.address).await.expect("it listens");
@@ -81,11 +83,12 @@ async fn http_1_and_http_2_share_a_port() {
     let (sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("it speaks it");
     tokio::spawn(connection);
+    let admin = server.admin();
     let send = async |method: &str, path: &str, body: bytes::Bytes| {
         let request = http::Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", server.address))
-            .header("authorization", "Bearer admin")
+            .header("authorization", admin.authorization())
             .body(Full::new(body))
             .expect("a request");
         let answer = sender.clone().send_request(request).await.expect("an answer");

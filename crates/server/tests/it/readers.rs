@@ -44,7 +44,7 @@ async fn begin_get(
     path: &str,
 ) -> http::Response<Incoming> {
     let request = Request::get(format!("http://{}{path}", server.address))
-        .header("authorization", "Bearer admin")
+        .header("authorization", server.admin().authorization())
         .body(Empty::new())
         .expect("a request");
     let answer = sender.send_request(request).await.expect("an answer");
@@ -81,14 +81,16 @@ async fn http_2_connections_with_unread_answers_are_ended() {
 #[tokio::test]
 async fn http_2_answers_are_judged_one_by_one() {
     let server = impatient_server().await;
-    let blob = server.admin().push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
+    let admin = server.admin();
+    let blob = admin.push_blob(IMAGE, random_bytes(3_000_000, 1)).await;
     let path = format!("/v2/{IMAGE}/blobs/{blob}");
     let (mut sender, connection) = connect_http2(&server, 0).await;
     let _stuck = begin_get(&mut sender, &server, &path).await;
     let busy = tokio::spawn(async move {
         while !connection.is_finished() {
             let request = Request::head(format!("http://{}{path}", server.address));
-            let request = request.header("authorization", "Bearer admin").body(Empty::new());
+            let request = request.header("authorization", admin.authorization());
+            let request = request.body(Empty::new());
             let _ = sender.send_request(request.expect("a request")).await;
         }
         server
@@ -110,13 +112,15 @@ async fn http_2_connections_without_a_request_are_ended() {
 #[tokio::test]
 async fn http_1_connections_with_slow_readers_are_ended() {
     let server = impatient_server().await;
-    let blob = server.admin().push_blob(IMAGE, random_bytes(20_000_000, 1)).await;
+    let admin = server.admin();
+    let blob = admin.push_blob(IMAGE, random_bytes(20_000_000, 1)).await;
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(1).expect("a size");
     let mut stream = socket.connect(server.address).await.expect("it listens");
     let request = format!(
         "GET /v2/{IMAGE}/blobs/{blob} HTTP/1.1\r\nhost: localhost\r\n\
-         authorization: Bearer admin\r\n\r\n"
+         authorization: {}\r\n\r\n",
+        admin.authorization()
     );
     stream.write_all(request.as_bytes()).await.expect("open");
     let trickle = tokio::spawn(async move {

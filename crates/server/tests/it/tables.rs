@@ -6,7 +6,8 @@ use meta::{Id, epochs, events, leases, packages, repositories, tags, usage, vers
 use model::digest::Digest;
 use model::media_type::OCI_MANIFEST;
 
-use crate::util::server::listed_repository;
+use crate::util::callers::principal_of;
+use crate::util::server::repository_of_p;
 use crate::util::{Backend, Image, TestServer, descriptor_of, on_both, random_bytes};
 
 const IMAGE: &str = "p/r1/image";
@@ -27,7 +28,7 @@ async fn tags_keep_their_history(server: TestServer) {
     server.admin().delete(&format!("/v2/{IMAGE}/manifests/latest")).await.expect_status(202);
     let meta = server.open_meta().await;
     let history = meta.read(|tx| {
-        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
+        let repository = repositories::find(tx, &repository_of_p("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         tags::list_changes(tx, &package, "latest")
     });
@@ -36,13 +37,13 @@ async fn tags_keep_their_history(server: TestServer) {
     let mut changes: Vec<_> =
         history.into_iter().map(|change| (change.from, change.to, change.principal)).collect();
     changes.sort_by_key(|(from, to, _)| (from.is_some(), to.is_none()));
-    let (admin, other) = ("user:admin@example.com", "user:other-admin@example.com");
+    let (admin, other) = (principal_of("first-admin"), principal_of("other-admin"));
     assert_eq!(
         changes,
         [
-            (None, digest(&one), admin.to_owned()),
-            (digest(&one), digest(&two), other.to_owned()),
-            (digest(&two), None, admin.to_owned()),
+            (None, digest(&one), admin.clone()),
+            (digest(&one), digest(&two), other),
+            (digest(&two), None, admin),
         ]
     );
 }
@@ -61,7 +62,7 @@ async fn events_are_recorded_with_their_changes(server: TestServer) {
     assert_eq!(actions, ["create", "push", "tag", "untag", "delete"]);
     assert_eq!(events[2].tag.as_deref(), Some("latest"));
     assert_eq!(events[1].resource, "projects/p/locations/us-west1/repositories/r1/image");
-    assert_eq!(events[4].principal, "user:admin@example.com");
+    assert_eq!(events[4].principal, principal_of("first-admin"));
 }
 
 async fn pulls_and_sizes_are_counted(server: TestServer) {
@@ -83,11 +84,11 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     server.stop().await;
     let digest: Digest = image.digest().parse().expect("a digest");
     let sizes = |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
+        let repository = repositories::find(tx, &repository_of_p("r1"))?.expect("pushed to").id;
         repositories::find_size_bytes(tx, &repository)
     };
     let pulls = meta.read(move |tx| {
-        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
+        let repository = repositories::find(tx, &repository_of_p("r1"))?.expect("pushed to").id;
         let package = packages::find(tx, &repository, "image")?.expect("pushed");
         let (version, _) = versions::find_in_package(tx, &package, &digest)?.expect("pushed");
         Ok::<_, meta::MetaError>((
@@ -114,7 +115,7 @@ async fn epochs_queues_and_leases_are_updated(server: TestServer) {
     let epoch = meta.read(|tx| epochs::get(tx, epochs::ACCESS)).await.expect("readable");
     assert_eq!(epoch, 1, "a repository came to be");
     let waiting = meta.read(move |tx| {
-        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("pushed to").id;
+        let repository = repositories::find(tx, &repository_of_p("r1"))?.expect("pushed to").id;
         gc_queue::find_review_time(tx, ReviewKind::Link, &format!("{repository}/{digest}"))
     });
     assert!(waiting.await.expect("readable").is_some());
@@ -168,11 +169,11 @@ async fn an_engine_error_rolls_back() {
     let server = TestServer::start(Backend::Sqlite).await;
     let meta = server.open_meta().await;
     let refused = meta.write(|tx| {
-        repositories::insert(tx, &listed_repository("r1"), false, 0)?;
+        repositories::insert(tx, &repository_of_p("r1"), false, 0)?;
         Err::<(), _>(EngineError::UploadUnknown)
     });
     assert!(matches!(refused.await, Err(EngineError::UploadUnknown)));
     let found =
-        meta.read(|tx| repositories::find(tx, &listed_repository("r1"))).await.expect("readable");
+        meta.read(|tx| repositories::find(tx, &repository_of_p("r1"))).await.expect("readable");
     assert_eq!(found, None);
 }

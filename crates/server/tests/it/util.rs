@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod begun;
+pub(crate) mod callers;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod database;

@@ -62,9 +62,12 @@ async fn attack_02_a_private_blob_cannot_be_mounted(server: TestServer) {
 async fn attack_03_a_narrow_token_mounts_no_more_than_it_reads(server: TestServer) {
     let secret = push_secret_blob(&server).await;
     let path = format!("/v2/p/r2/image/blobs/uploads/?mount={secret}&from=p/r1/image");
-    server.client_of("scoped-to-2").post(&path, "").await.expect_status(202);
+    let scoped = server.client_scoped_to_2().await;
+    scoped.push_blob("p/r2/image", "own").await;
+    scoped.get(&format!("/v2/p/r1/image/blobs/{secret}")).await.expect_status(401);
+    scoped.post(&path, "").await.expect_status(202);
     let path = format!("/v2/p/r2/image/blobs/uploads/?mount={secret}");
-    server.client_of("scoped-to-2").post(&path, "").await.expect_status(202);
+    scoped.post(&path, "").await.expect_status(202);
     server.client_of("reader-1-writer-2").post(&path, "").await.expect_status(201);
     let named = server.admin().push_blob("p/r1/image", "named").await;
     let path = format!("/v2/p/r2/image/blobs/uploads/?mount={named}&from=p/r1/image");
@@ -122,7 +125,7 @@ async fn attack_07_an_upload_belongs_to_its_caller_and_its_image(server: TestSer
         format!("/v2/p/r1/image/blobs/uploads/{id}"),
     ];
     for (thief, paths) in
-        [("admin", &places[..]), ("owner-2", &places[..2]), ("writer-2", &places[1..2])]
+        [("first-admin", &places[..]), ("owner-2", &places[..2]), ("writer-2", &places[1..2])]
     {
         let thief = server.client_of(thief);
         // The other repository must exist, or its absence would be the reason of the refusal.
@@ -174,8 +177,12 @@ async fn each_method_needs_its_permission(server: TestServer) {
 
 /// The body never comes, so that a server that waits for the body does not answer.
 async fn a_push_without_permission_is_refused_before_the_body(server: TestServer) {
-    let head = "PUT /v2/p/r1/image/manifests/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-                    authorization: Bearer writer-2\r\ncontent-length: 100\r\n\r\n";
-    let answer = server.anonymous().send_raw(head.as_bytes()).await;
+    let writer = server.client_of("writer-2");
+    let head = format!(
+        "PUT /v2/p/r1/image/manifests/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         authorization: {}\r\ncontent-length: 100\r\n\r\n",
+        writer.authorization()
+    );
+    let answer = writer.send_raw(head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }

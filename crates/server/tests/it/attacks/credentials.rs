@@ -257,7 +257,7 @@ async fn an_open_data_folder_is_closed_to_others() {
 #[tokio::test]
 async fn attack_35_every_instance_makes_its_own_secrets() {
     let secrets = async || {
-        let server = TestServer::start_with_accounts(Backend::Sqlite, |_| ()).await;
+        let server = TestServer::start_with_owner(Backend::Sqlite, |_| ()).await;
         let read = |name: &str| {
             let path = server.data.join(name);
             let mode = std::fs::metadata(&path).expect("there").permissions().mode();

@@ -44,8 +44,9 @@ async fn attack_54_manifests_have_a_maximal_size(server: TestServer) {
         .expect_oci_error("413 MANIFEST_INVALID");
     // The body says that it is very long, and is refused at once.
     let head = format!(
-        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-             content-type: {OCI_INDEX}\r\nconnection: close\r\n"
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+         content-type: {OCI_INDEX}\r\nconnection: close\r\n",
+        admin.authorization()
     );
     let chunked = format!(
         "{head}transfer-encoding: chunked\r\n\r\n{}",
@@ -213,7 +214,7 @@ async fn attack_57_a_manifest_has_a_maximal_number_of_keys(server: TestServer) {
 
 /// The same rules hold for the bodies of Google's APIs.
 async fn attack_57_a_call_has_a_maximal_number_of_keys(server: TestServer) {
-    let admin = server.admin();
+    let admin = server.google_admin().client;
     let create = "/v1/projects/p/locations/us-west1/repositories?repositoryId=keys";
     let keys = |count: usize| {
         (0..count).map(|key| format!("\"k{key}\":\"\"")).collect::<Vec<_>>().join(",")
@@ -342,9 +343,10 @@ async fn attack_54_a_manifest_that_stops_coming_times_out() {
     .await;
     let admin = server.admin();
     let start = format!(
-        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
+        "PUT /v2/{IMAGE}/manifests/x HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
          content-type: {OCI_INDEX}\r\nconnection: close\r\ncontent-length: 100\r\n\r\n\
-         {{\"schemaVersion\":2"
+         {{\"schemaVersion\":2",
+        admin.authorization()
     );
     let answer = admin.send_raw(start.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");

@@ -16,7 +16,7 @@ async fn start_metadata_server(listen: &str) -> (TestServer, Client) {
     let account = "berth-owner@berth-admin.iam.gserviceaccount.com".to_owned();
     let metadata = MetadataSettings { listen, account };
     let server =
-        TestServer::start_with_accounts(Backend::Sqlite, |config| config.metadata = metadata).await;
+        TestServer::start_with_owner(Backend::Sqlite, |config| config.metadata = metadata).await;
     let port = metadata_client(&server).address().port();
     let local = SocketAddr::from(([127, 0, 0, 1], port));
     (server, Client::new(local).with_header("metadata-flavor", "Google"))
@@ -126,7 +126,7 @@ async fn a_project_that_does_not_exist_has_no_number() {
     let account = "robot-account@elsewhere.iam.gserviceaccount.com".to_owned();
     let metadata = MetadataSettings { listen, account };
     let change = |config: &mut berth_server::config::Config| config.metadata = metadata;
-    let server = TestServer::start_with_accounts(Backend::Sqlite, change).await;
+    let server = TestServer::start_with_owner(Backend::Sqlite, change).await;
     let client = metadata_client(&server);
     client.get("/computeMetadata/v1/project/numeric-project-id").await.expect_status(404);
 }

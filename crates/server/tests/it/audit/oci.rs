@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{entry_of, summarize_entries, summarize_entry, with_request_id, written_entries};
+use crate::util::callers::{email_of, key_of};
 use crate::util::{Image, TestServer, digest_of, on_both};
 
 const AGENT: &str = "docker/20.10 \"quoted\"";
@@ -61,7 +62,8 @@ async fn each_step_of_a_push_is_recorded(server: TestServer) {
     let push = entry_of(&entries, "the-push");
     assert_eq!(push["logName"], "projects/p/logs/cloudaudit.googleapis.com%2Fdata_access");
     assert_eq!(push["severity"], "INFO");
-    let digest_of_image = image.digest();
+    let (digest_of_image, key) = (image.digest(), key_of("writer-2"));
+    let key_name = format!("projects/p/serviceAccounts/{}/keys/{}", key.email(), key.id());
     assert_eq!(
         push["protoPayload"],
         json!({
@@ -69,7 +71,10 @@ async fn each_step_of_a_push_is_recorded(server: TestServer) {
             "serviceName": "artifactregistry.googleapis.com",
             "methodName": "Docker-PutManifest",
             "resourceName": format!("{R2}/dockerImages/a/image@{digest_of_image}"),
-            "authenticationInfo": { "principalEmail": "writer-2@example.com" },
+            "authenticationInfo": {
+                "principalEmail": key.email(),
+                "serviceAccountKeyName": format!("//iam.googleapis.com/{key_name}"),
+            },
             "authorizationInfo": [{
                 "resource": R2, "permission": UPLOAD, "granted": true,
                 "permissionType": "DATA_WRITE",
@@ -117,16 +122,17 @@ async fn refusals_are_recorded(server: TestServer) {
     server.anonymous().put(tag, "{}").await.expect_status(401);
     // The caller may do it, but not with this token.
     server
-        .client_of("scoped-to-2")
+        .client_scoped_to_2()
+        .await
         .put("/v2/p/r2/another/manifests/latest", "{}")
         .await
         .expect_status(401);
     // An unknown credential is refused at a write and at `/v2/`.
-    with_request_id(&server.client_of("mallory"), "of-mallory")
+    with_request_id(&server.anonymous().with_token("mallory"), "of-mallory")
         .put(tag, "{}")
         .await
         .expect_status(401);
-    with_request_id(&server.client_of("mallory"), "at-the-door")
+    with_request_id(&server.anonymous().with_token("mallory"), "at-the-door")
         .get("/v2/")
         .await
         .expect_status(401);
@@ -154,12 +160,12 @@ async fn refusals_are_recorded(server: TestServer) {
     let of_tag = &entries[5]["protoPayload"];
     assert_eq!(of_tag["resourceName"], format!("{name}/dockerImages/image:latest"));
     assert_eq!(of_tag["authorizationInfo"][0]["permission"], DELETE);
-    assert_eq!(of_tag["authenticationInfo"]["principalEmail"], "reader-1@example.com");
+    assert_eq!(of_tag["authenticationInfo"]["principalEmail"], email_of("reader-1").as_str());
     let of_digest = format!("{name}/dockerImages/image@{}", image.digest());
     assert_eq!(entries[6]["protoPayload"]["resourceName"], of_digest);
     let of_mallory = &entry_of(&entries, "of-mallory")["protoPayload"];
     assert_eq!(of_mallory["authenticationInfo"], json!({}), "nobody is believed to be anybody");
-    assert_eq!(of_mallory["status"]["message"], "the user name stands for no kind of credential");
+    assert_eq!(of_mallory["status"]["message"], "token refused: there are no parts in it");
 }
 
 async fn failures_after_the_permission_are_recorded(server: TestServer) {
@@ -193,11 +199,13 @@ async fn failures_after_the_permission_are_recorded(server: TestServer) {
 
 /// The request of a client that leaves may have been completed.
 async fn requests_of_clients_that_leave_are_recorded(server: TestServer) {
-    let upload = server.admin().start_upload("p/r1/image").await;
+    let admin = server.admin();
+    let upload = admin.start_upload("p/r1/image").await;
     let head = |method: &str, path: &str, id: &str, length: u32| {
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer admin\r\n\
-                 x-request-id: {id}\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {}\r\n\
+                 x-request-id: {id}\r\ncontent-length: {length}\r\n\r\n",
+            admin.authorization()
         )
     };
     let connect = async || TcpStream::connect(server.address).await.expect("it listens");
@@ -245,7 +253,8 @@ async fn reads_are_recorded_if_the_setting_says_so(server: TestServer) {
         let nobody = server.client_of("nobody");
         nobody.get(&format!("{image}/manifests/latest")).await.expect_status(403);
         server
-            .client_of("mallory")
+            .anonymous()
+            .with_token("mallory")
             .get(&format!("{image}/manifests/latest"))
             .await
             .expect_status(401);

@@ -48,16 +48,18 @@ async fn push_manifest(admin: &Client, image: &str, tag: &str, bytes: &str) -> S
 }
 
 /// Sets the repository's policies. Each policy has its id in it.
-async fn set_policies(admin: &Client, policies: &[Value]) {
+async fn set_policies(server: &TestServer, policies: &[Value]) {
     let policies: serde_json::Map<_, _> = policies
         .iter()
         .map(|one| (one["id"].as_str().expect("text").to_owned(), one.clone()))
         .collect();
-    let body = json!({ "cleanupPolicies": policies }).to_string();
-    admin
-        .patch(&format!("/v1/{REPOSITORY}?updateMask=cleanupPolicies"), body)
-        .await
-        .expect_status(200);
+    change_repository(server, "cleanupPolicies", json!(policies)).await;
+}
+
+/// Changes one field of the repository.
+async fn change_repository(server: &TestServer, field: &str, value: Value) {
+    let path = format!("/v1/{REPOSITORY}?updateMask={field}");
+    server.google_admin().patch(&path, &json!({ field: value })).await.expect_status(200);
 }
 
 fn delete_policy(condition: Value) -> Value {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::util::image::insert_images;
-use crate::util::server::listed_repository;
+use crate::util::server::repository_of_p;
 use crate::util::{Client, Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
@@ -35,7 +35,7 @@ fn with_agent(client: Client, agent: &str) -> Client {
 /// Adds versions to an image, past the server. The version with the number `n` gets `counts[n]` tags.
 async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
     let write = move |tx: &mut meta::Tx<'_>| {
-        let repository = repositories::find(tx, &listed_repository("r1"))?.expect("it is there").id;
+        let repository = repositories::find(tx, &repository_of_p("r1"))?.expect("it is there").id;
         let package = packages::find(tx, &repository, "image")?.expect("it is there");
         let mut added = TagsByDigest::new();
         for (n, count) in counts.iter().enumerate() {
@@ -70,7 +70,7 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
 
 /// Adds images to the repository, past the server.
 async fn add_images(server: &TestServer, names: Vec<String>) {
-    let write = move |tx: &mut meta::Tx<'_>| insert_images(tx, &listed_repository("r1"), &names);
+    let write = move |tx: &mut meta::Tx<'_>| insert_images(tx, &repository_of_p("r1"), &names);
     server.open_meta().await.write(write).await.expect("writable");
 }
 
@@ -286,12 +286,12 @@ async fn a_list_that_fails_halfway_ends_with_an_error(server: TestServer) {
 }
 
 async fn a_list_of_a_deleted_image_ends_with_an_error(server: TestServer) {
-    let admin = server.admin();
+    let admin = server.google_admin();
     let gcrane = with_agent(server.admin(), GCRANE);
     let list = format!("/v2/{IMAGE}/tags/list");
     let repository = "/v1/projects/p/locations/us-west1/repositories/r1";
     for deleted in [format!("{repository}/packages/image"), repository.to_owned()] {
-        Image::new(1).push(&admin, (IMAGE, "latest")).await;
+        Image::new(1).push(&server.admin(), (IMAGE, "latest")).await;
         add_versions(&server, vec![1; 450]).await;
         let answer = begin_list(&gcrane, &list).await;
         assert_eq!(answer.status(), 200);
@@ -310,15 +310,15 @@ async fn concurrent_complete_lists_are_limited(server: TestServer) {
     let gcrane = |caller: &str| with_agent(server.client_of(caller), GCRANE);
     let mut first = Vec::new();
     for _ in 0..8 {
-        first.push(begin_list(&gcrane("admin"), &list).await);
+        first.push(begin_list(&gcrane("first-admin"), &list).await);
     }
     assert!(first.iter().all(|answer| answer.status() == 200));
-    let refused = gcrane("admin").get(&list).await;
+    let refused = gcrane("first-admin").get(&list).await;
     assert_eq!(refused.header("retry-after"), "5");
     refused.expect_oci_error("429 TOOMANYREQUESTS");
-    let head = gcrane("admin").head(&list).await.expect_status(429);
+    let head = gcrane("first-admin").head(&list).await.expect_status(429);
     assert_eq!(head.header("retry-after"), "5");
-    gcrane("admin").get("/v2/p/r1/tags/list").await.expect_oci_error("429 TOOMANYREQUESTS");
+    gcrane("first-admin").get("/v2/p/r1/tags/list").await.expect_oci_error("429 TOOMANYREQUESTS");
     // Pages need no place, and other callers have places of their own.
     server.admin().get(&list).await.expect_status(200);
     let mut second = Vec::new();
@@ -336,7 +336,7 @@ async fn concurrent_complete_lists_are_limited(server: TestServer) {
     // A client that leaves frees its place. The server notices that a moment later.
     drop((first, second));
     let mut tries = 0;
-    while gcrane("admin").get(&list).await.status != 200 {
+    while gcrane("first-admin").get(&list).await.status != 200 {
         tries += 1;
         assert!(tries < 600, "the places do not come back");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -8,7 +8,7 @@ use model::name::RepositoryName;
 use serde_json::json;
 
 use crate::util::image::insert_images;
-use crate::util::server::listed_repository;
+use crate::util::server::repository_of_p;
 use crate::util::{Image, TestServer, next_page, on_both};
 
 const IMAGE: &str = "p/r1/image";
@@ -26,7 +26,7 @@ fn insert_hidden(
     images: usize,
 ) -> Result<(), MetaError> {
     for n in repositories {
-        let name = listed_repository(&format!("h{n:04}"));
+        let name = repository_of_p(&format!("h{n:04}"));
         repositories::insert(tx, &name, false, 0)?;
         add_images(tx, &name, images)?;
     }
@@ -155,7 +155,7 @@ async fn the_catalog_reveals_no_hidden_image(server: TestServer) {
     }
     let meta = server.open_meta().await;
     let written = meta.write(move |tx| {
-        let hidden = listed_repository("r10");
+        let hidden = repository_of_p("r10");
         add_images(tx, &hidden, 10_500)
     });
     written.await.expect("writable");
@@ -218,12 +218,12 @@ async fn the_catalog_shows_what_the_caller_may_read(server: TestServer) {
     let catalog = async |name: &str, query: &str| {
         server.client_of(name).get(&format!("/v2/_catalog{query}")).await.expect_status(200)
     };
-    let all = catalog("admin", "").await.json();
+    let all = catalog("first-admin", "").await.json();
     assert_eq!(all["repositories"], json!(["p/r1/a", "p/r1/b", "p/r2/a", "q/r/a"]));
     let one = catalog("reader-1", "").await.json();
     assert_eq!(one["repositories"], json!(["p/r1/a", "p/r1/b"]));
     assert_eq!(catalog("nobody", "").await.json()["repositories"], json!([]));
-    let page = catalog("admin", "?n=3").await;
+    let page = catalog("first-admin", "?n=3").await;
     assert_eq!(page.json()["repositories"], json!(["p/r1/a", "p/r1/b", "p/r2/a"]));
     let next = next_page(&page).expect("there is one more");
     let rest = admin.get(&next).await.expect_status(200);

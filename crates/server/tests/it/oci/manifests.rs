@@ -91,7 +91,7 @@ async fn errors_have_the_words_of_artifact_registry(server: TestServer) {
         let forged = server.anonymous().with_header("host", host).get("/v2/").await;
         forged.expect_oci_error("400 NAME_INVALID");
     }
-    let refused = server.client_of("no such token").get("/v2/").await;
+    let refused = server.anonymous().with_token("no such token").get("/v2/").await;
     let challenge = refused.header("www-authenticate");
     assert!(challenge.ends_with(",error=\"invalid_token\""), "{challenge}");
     refused.expect_oci_error("401 UNAUTHORIZED");

@@ -25,7 +25,7 @@ impl StartOn for DefaultAccounts {
     }
 }
 
-/// A server with the listed callers and the default setting for new repositories.
+/// A server with the accounts of most tests and the default setting for new repositories.
 struct DefaultServer(TestServer);
 
 impl StartOn for DefaultServer {
@@ -77,7 +77,7 @@ on_both![
     no_push_makes_a_repository_of_a_typo,
     the_error_names_a_missing_project,
     registry_hosts_create_repositories_as_googles_do,
-    a_caller_with_all_permissions_creates_repositories,
+    a_push_waits_for_its_repository,
     the_error_of_a_short_path_shows_the_right_form
 ];
 
@@ -191,18 +191,29 @@ async fn registry_hosts_create_repositories_as_googles_do(shipped: DefaultAccoun
     }
 }
 
-/// Development mode gives all callers the permissions of `admin`.
-async fn a_caller_with_all_permissions_creates_repositories(listed: DefaultServer) {
-    let server = listed.0;
-    for reply in begin_pushes(&server.client_of("writer-2"), "p/r2/image").await {
-        reply.expect_oci_error("404 NAME_UNKNOWN");
+async fn a_push_waits_for_its_repository(shipped: DefaultServer) {
+    let server = shipped.0;
+    for client in [server.admin(), server.client_of("writer-2")] {
+        for reply in begin_pushes(&client, "p/r2/image").await {
+            reply.expect_oci_error("404 NAME_UNKNOWN");
+        }
     }
-    Image::new(1).push(&server.admin(), ("p/r2/image", "latest")).await;
+    server.google_admin().create_repository("p", "r2").await.expect_status(200);
     Image::new(2).push(&server.client_of("writer-2"), ("p/r2/image", "latest")).await;
 }
 
-async fn the_error_of_a_short_path_shows_the_right_form(listed: DefaultServer) {
-    let server = listed.0;
+/// In development mode, every push creates its repository and project.
+#[tokio::test]
+async fn a_push_in_development_creates_its_repository() {
+    let server = TestServer::start_for_development(reset_new_repositories).await;
+    Image::new(1).push(&server.anonymous(), ("p/r2/image", "latest")).await;
+    for created in ["projects/p".to_owned(), repository_name("p", "r2")] {
+        server.anonymous().get(&format!("/v1/{created}")).await.expect_status(200);
+    }
+}
+
+async fn the_error_of_a_short_path_shows_the_right_form(shipped: DefaultServer) {
+    let server = shipped.0;
     let here = server.address.to_string();
     let gcr = server.admin().with_header("host", "gcr.io");
     let forged = server.admin().with_header("host", "registry.evil.example");
@@ -234,7 +245,8 @@ async fn the_error_of_a_short_path_shows_the_right_form(listed: DefaultServer) {
     for (client, image, expected) in [
         (&server.admin(), "my-image", example.as_str()),
         (&server.admin(), "library/my_image", &example),
-        (&server.admin(), "p/r1", "Project \"p\" not found"),
+        (&server.admin(), "p/r1", "Repository \"r1\" not found in us-west1"),
+        (&server.admin(), "nowhere/r1", "Project \"nowhere\" not found"),
         (&gcr, "my_image", &format!("{text}gcr.io/my-project/my-image")),
     ] {
         let list = client.get(&format!("/v2/{image}/tags/list")).await;

@@ -1,7 +1,5 @@
 //! A server as `berth serve` starts it, with the account that owns everything signed in.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use berth_server::config::Config;
 use serde_json::{Value, json};
 
@@ -31,7 +29,7 @@ impl StartOn for AccountServer {
 impl AccountServer {
     /// Starts with settings that the test changes.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let server = TestServer::start_with_accounts(backend, change).await;
+        let server = TestServer::start_with_owner(backend, change).await;
         let file = std::fs::read(server.data.join("owner-key.json")).expect("the first start's");
         let owner_key = AccountKey::new(&file);
         let owner = sign_in(&server, &owner_key).await;
@@ -83,8 +81,7 @@ impl AccountServer {
 
     /// A client that sends `Authorization: Basic`.
     pub(crate) fn basic_client(&self, user: &str, password: &str) -> Client {
-        let credential = STANDARD.encode(format!("{user}:{password}"));
-        self.anonymous().with_header("authorization", &format!("Basic {credential}"))
+        self.anonymous().with_password(user, password)
     }
 
     /// Creates an account in a project, unless it is there, and a token for it. The account may do nothing yet.

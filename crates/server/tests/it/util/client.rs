@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -110,8 +112,20 @@ impl Client {
         &self.headers
     }
 
+    /// The value of the header with the credential.
+    pub(crate) fn authorization(&self) -> &str {
+        let found = self.headers.iter().find(|(name, _)| name == "authorization");
+        found.map(|(_, value)| value.as_str()).expect("a client with a credential")
+    }
+
     pub(crate) fn with_token(self, token: &str) -> Self {
         self.with_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Sends a user name and a password, as docker does.
+    pub(crate) fn with_password(self, user: &str, password: &str) -> Self {
+        let credential = STANDARD.encode(format!("{user}:{password}"));
+        self.with_header("authorization", &format!("Basic {credential}"))
     }
 
     /// Adds a header to every request.

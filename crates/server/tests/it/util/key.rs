@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -30,6 +33,10 @@ pub(crate) fn read_owner_key(path: &Path) -> AccountKey {
     AccountKey::new(&std::fs::read(path).expect("readable"))
 }
 
+/// The pair of all accounts that tests store themselves. Making a pair takes long.
+static SHARED_PAIR: LazyLock<RsaKeyPair> =
+    LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).expect("a new pair"));
+
 /// A key file.
 #[derive(Clone)]
 pub(crate) struct AccountKey {
@@ -39,6 +46,18 @@ pub(crate) struct AccountKey {
 impl AccountKey {
     pub(crate) fn new(file: &[u8]) -> Self {
         Self { file: serde_json::from_slice(file).expect("a key file is JSON") }
+    }
+
+    /// The file of a key that has the shared pair.
+    pub(crate) fn with_shared_pair(email: &str, id: &str) -> Self {
+        let private: Pkcs8V1Der<'_> = SHARED_PAIR.as_der().expect("a private key");
+        let encoded = STANDARD.encode(private.as_ref());
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{encoded}\n-----END PRIVATE KEY-----\n");
+        let file = json!({
+            "type": "service_account", "client_email": email,
+            "private_key_id": id, "private_key": pem,
+        });
+        Self { file }
     }
 
     fn field(&self, name: &str) -> &str {
@@ -61,6 +80,13 @@ impl AccountKey {
     pub(crate) fn key_pair(&self) -> RsaKeyPair {
         let der = STANDARD.decode(self.private_key_base64()).expect("base64");
         RsaKeyPair::from_pkcs8(&der).expect("a private key")
+    }
+
+    /// The public key, as SubjectPublicKeyInfo.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        let pair = self.key_pair();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a public key");
+        public.as_ref().to_vec()
     }
 
     /// The same key file with one field changed.

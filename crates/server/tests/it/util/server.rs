@@ -1,22 +1,19 @@
-//! A server in the test's own process, with callers whose grants the test knows.
+//! A server in the test's own process, with accounts whose roles the test knows.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use berth_server::config::{Config, OnPush, OpsListen};
 use berth_server::run::{RunningServer, ServerOptions, StartPermits};
-use identity::{AuthorizationMode, Caller, Clock, Grant, SystemClock};
+use identity::{Clock, SystemClock};
 use model::name::RepositoryName;
-use model::registry_scope::{RegistryScope, ScopeAction, ScopeEntry};
 use tempfile::TempDir;
 use web::auth::Authenticator;
 
-use super::{Client, StartOn, database, with_deadline};
-use model::permissions::artifactregistry;
+use super::{Client, GoogleClient, StartOn, callers, database, with_deadline};
 
 /// The database that a test runs on.
 #[derive(Clone)]
@@ -33,6 +30,15 @@ impl Backend {
         database::execute_as_administrator(&[format!("CREATE DATABASE {name}")]).await;
         let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
         Some(Self::Postgres(format!("{server}/{name}")))
+    }
+
+    /// Opens the database of the server with this folder.
+    async fn open_meta(&self, data: &Path) -> meta::Meta {
+        let database = match self {
+            Self::Sqlite => meta::DatabaseLocation::SqliteFile(data.join("berth.db")),
+            Self::Postgres(url) => meta::DatabaseLocation::Postgres(url.clone()),
+        };
+        meta::Meta::open(database).await.expect("the server's own")
     }
 }
 
@@ -87,61 +93,57 @@ pub(crate) struct TestServer {
 
 /// The options that a server is started with.
 struct StartOptions {
+    backend: Backend,
     authenticate: Authenticator,
     folder: Arc<TempDir>,
     clock: Arc<TestClock>,
     permits: StartPermits,
 }
 
-/// The callers of most tests, with their permissions on `r1` and `r2` of the project `p`.
-fn listed_callers() -> HashMap<String, Caller> {
-    let read: &[_] = &[artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS];
-    let write: &[_] = &[
-        artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
-        artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
-        artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
-    ];
-    let all: &[_] = &[
-        artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
-        artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
-        artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
-        artifactregistry::REPOSITORIES_DELETE_ARTIFACTS,
-    ];
-    let caller = |name: &str, rights: AuthorizationMode, scope: RegistryScope| {
-        let principal = format!("user:{name}@example.com").parse().expect("a principal");
-        let mut caller = Caller::new(principal, rights);
-        caller.scope = scope;
-        (name.to_owned(), caller)
-    };
-    let on = |repositories: &[(&str, &[_])]| {
-        let grant = |(repository, permissions): &(&str, &[_])| Grant {
-            repository: listed_repository(repository),
-            permissions: permissions.to_vec(),
+impl StartOptions {
+    /// A first start, on an empty folder.
+    fn new(backend: Backend, authenticate: Authenticator) -> Self {
+        Self {
+            backend,
+            authenticate,
+            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
+            clock: Arc::default(),
+            permits: StartPermits::default(),
+        }
+    }
+
+    /// Another start with the folder, clock and database of a server.
+    fn again(server: &TestServer) -> Self {
+        Self {
+            backend: server.backend.clone(),
+            authenticate: Authenticator::accounts(),
+            folder: server.folder.clone(),
+            clock: server.clock.clone(),
+            permits: StartPermits::default(),
+        }
+    }
+
+    /// The settings, with those that the test changes.
+    fn config(&self, change: impl FnOnce(&mut Config)) -> Config {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config {
+            listen: local,
+            ops_listen: OpsListen::At(local),
+            data: self.folder.path().join("data"),
+            ..Config::default()
         };
-        AuthorizationMode::Listed(repositories.iter().map(grant).collect())
-    };
-    let writing_in_2 = RegistryScope::Listed(
-        [ScopeEntry {
-            location: "us-west1".to_owned(),
-            path: "p/r2/image".to_owned(),
-            actions: vec![ScopeAction::Pull, ScopeAction::Push],
-        }]
-        .into(),
-    );
-    HashMap::from([
-        caller("admin", AuthorizationMode::Everything, RegistryScope::Unlimited),
-        caller("other-admin", AuthorizationMode::Everything, RegistryScope::Unlimited),
-        caller("nobody", on(&[]), RegistryScope::Unlimited),
-        caller("reader-1", on(&[("r1", read)]), RegistryScope::Unlimited),
-        caller("writer-2", on(&[("r2", write)]), RegistryScope::Unlimited),
-        caller("owner-2", on(&[("r2", all)]), RegistryScope::Unlimited),
-        caller("reader-1-writer-2", on(&[("r1", read), ("r2", write)]), RegistryScope::Unlimited),
-        caller("scoped-to-2", on(&[("r1", read), ("r2", write)]), writing_in_2),
-    ])
+        // Most tests push to repositories that nobody created; `oci::typos` tests the default.
+        config.new_repositories.on_push = OnPush::Always;
+        if let Backend::Postgres(url) = &self.backend {
+            config.database.clone_from(url);
+        }
+        change(&mut config);
+        config
+    }
 }
 
 /// The name of a repository of the project `p`, which most tests use.
-pub(crate) fn listed_repository(id: &str) -> RepositoryName {
+pub(crate) fn repository_of_p(id: &str) -> RepositoryName {
     let name = format!("projects/p/locations/us-west1/repositories/{id}");
     name.parse().expect("a repository")
 }
@@ -164,94 +166,55 @@ impl TestServer {
         Self::start_with(backend, |_| ()).await
     }
 
-    /// Starts with settings that the test changes.
+    /// Starts with settings that the test changes. The accounts of [`callers`] are stored before.
     pub(crate) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::Listed(listed_callers()),
-            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
-            clock: Arc::default(),
-            permits: StartPermits::default(),
-        };
-        Self::start_as(backend, new, change).await
+        let new = StartOptions::new(backend, Authenticator::accounts());
+        let config = new.config(change);
+        std::fs::create_dir_all(&config.data).expect("writable");
+        let meta = new.backend.open_meta(&config.data).await;
+        meta.write(callers::store_accounts).await.expect("writable");
+        meta.close().await;
+        Self::start_as(new, config).await
     }
 
-    /// Starts as `berth serve` does: callers have accounts, keys and tokens.
-    pub(crate) async fn start_with_accounts(
+    /// Starts as `berth serve` does for the first time: the only account is that of the owner, whom the start makes.
+    pub(crate) async fn start_with_owner(
         backend: Backend,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::accounts(),
-            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
-            clock: Arc::default(),
-            permits: StartPermits::default(),
-        };
-        Self::start_as(backend, new, change).await
+        let new = StartOptions::new(backend, Authenticator::accounts());
+        let config = new.config(change);
+        Self::start_as(new, config).await
     }
 
     /// Starts as `berth serve --dev` does: everybody may do everything, under a name of this machine.
     pub(crate) async fn start_for_development(change: impl FnOnce(&mut Config)) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::Dev,
-            folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
-            clock: Arc::default(),
-            permits: StartPermits::default(),
-        };
-        Self::start_as(Backend::Sqlite, new, change).await
+        let new = StartOptions::new(Backend::Sqlite, Authenticator::Dev);
+        let config = new.config(change);
+        Self::start_as(new, config).await
     }
 
-    /// Starts a second server with accounts, on this server's folder, clock and PostgreSQL database.
+    /// Starts a second server on this server's folder, clock and PostgreSQL database.
     pub(crate) async fn start_second(&self) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::accounts(),
-            folder: self.folder.clone(),
-            clock: self.clock.clone(),
-            permits: StartPermits::default(),
-        };
-        Self::start_as(self.backend.clone(), new, |_| ()).await
+        self.restart_with(|_| ()).await
     }
 
     /// Starts again on the folder and database of this server, which has stopped.
     pub(crate) async fn restart_with(&self, change: impl FnOnce(&mut Config)) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::Listed(listed_callers()),
-            folder: self.folder.clone(),
-            clock: self.clock.clone(),
-            permits: StartPermits::default(),
-        };
-        Self::start_as(self.backend.clone(), new, change).await
+        let again = StartOptions::again(self);
+        let config = again.config(change);
+        Self::start_as(again, config).await
     }
 
-    /// As [`TestServer::restart_with`], with accounts and these permits.
+    /// As [`TestServer::restart_with`], with these permits.
     pub(crate) async fn restart_with_permits(&self, permits: StartPermits) -> Self {
-        let new = StartOptions {
-            authenticate: Authenticator::accounts(),
-            folder: self.folder.clone(),
-            clock: self.clock.clone(),
-            permits,
-        };
-        Self::start_as(self.backend.clone(), new, |_| ()).await
+        let again = StartOptions { permits, ..StartOptions::again(self) };
+        let config = again.config(|_| ());
+        Self::start_as(again, config).await
     }
 
-    async fn start_as(
-        backend: Backend,
-        new: StartOptions,
-        change: impl FnOnce(&mut Config),
-    ) -> Self {
-        let StartOptions { authenticate, folder, clock, permits } = new;
-        let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config {
-            listen: local,
-            ops_listen: OpsListen::At(local),
-            data: folder.path().join("data"),
-            ..Config::default()
-        };
-        // Most tests push to repositories that nobody created; `oci::typos` tests the default.
-        config.new_repositories.on_push = OnPush::Always;
-        if let Backend::Postgres(url) = &backend {
-            config.database.clone_from(url);
-        }
-        change(&mut config);
+    async fn start_as(options: StartOptions, config: Config) -> Self {
+        let StartOptions { backend, authenticate, folder, clock, permits } = options;
         let data = config.data.clone();
         let dev_hosts = matches!(authenticate, Authenticator::Dev).then(Vec::new);
         let setup = ServerOptions {
@@ -270,12 +233,31 @@ impl TestServer {
 
     /// A client that may do everything.
     pub(crate) fn admin(&self) -> Client {
-        self.client_of("admin")
+        self.client_of("first-admin")
     }
 
-    /// A client of one of the [`listed_callers`].
-    pub(crate) fn client_of(&self, name: &str) -> Client {
-        Client::new(self.address).with_token(name)
+    /// A client of one of the accounts of [`callers`]. It sends the account's key file, as docker does.
+    pub(crate) fn client_of(&self, account: &str) -> Client {
+        self.anonymous().with_password("_json_key", &callers::key_of(account).file.to_string())
+    }
+
+    /// A caller of Google's APIs that may do everything.
+    pub(crate) fn google_admin(&self) -> GoogleClient {
+        self.google_client_of("first-admin")
+    }
+
+    /// A caller of Google's APIs, which take only tokens. The token is good for an hour.
+    pub(crate) fn google_client_of(&self, account: &str) -> GoogleClient {
+        let file = callers::key_of(account).file.to_string();
+        let token = identity::self_signed_token(&file, self.clock.now()).expect("a key");
+        GoogleClient::new(&self.anonymous(), &token, callers::email_of(account).as_str())
+    }
+
+    /// A client of `reader-1-writer-2`. Its token is for one image of `r2` alone.
+    pub(crate) async fn client_scoped_to_2(&self) -> Client {
+        let caller = self.google_client_of("reader-1-writer-2");
+        let token = caller.registry_token(&["repository:p/r2/image:pull,push"]).await;
+        self.anonymous().with_token(&token)
     }
 
     /// A client without a credential.
@@ -285,11 +267,7 @@ impl TestServer {
 
     /// Opens the server's database, past the server.
     pub(crate) async fn open_meta(&self) -> meta::Meta {
-        let database = match &self.backend {
-            Backend::Sqlite => meta::DatabaseLocation::SqliteFile(self.data.join("berth.db")),
-            Backend::Postgres(url) => meta::DatabaseLocation::Postgres(url.clone()),
-        };
-        meta::Meta::open(database).await.expect("the server's own")
+        self.backend.open_meta(&self.data).await
     }
 
     /// See [`wait_for_metrics`].

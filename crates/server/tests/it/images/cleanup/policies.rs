@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{
-    DAY, REPOSITORY, delete_policy, digest_set, dry_run_digests, keep_policy, keep_recent_policy,
-    push_manifest, remaining_digests, run_cleanup, set_policies, tiny_manifest,
+    DAY, REPOSITORY, change_repository, delete_policy, digest_set, dry_run_digests, keep_policy,
+    keep_recent_policy, push_manifest, remaining_digests, run_cleanup, set_policies, tiny_manifest,
 };
 use crate::gc::run_command_lines;
 use crate::util::on_both;
@@ -65,13 +65,13 @@ async fn each_condition_selects_versions_and_keep_precedes_delete(server: TestSe
         ),
         (vec![keep_policy(json!({ "tagState": "UNTAGGED" })), keep_recent_policy(1)], &[]),
     ] {
-        set_policies(&admin, &policies).await;
+        set_policies(&server, &policies).await;
         assert_eq!(dry_run_digests(&server).await, digest_set(expected), "{policies:#?}");
     }
     let (_, done) = run_cleanup(&server, false).await;
     let warnings = done["warnings"].as_array().expect("a list");
     assert!(warnings[0].as_str().expect("text").contains("nothing is ever deleted"), "{done}");
-    set_policies(&admin, &[]).await;
+    set_policies(&server, &[]).await;
     let (_, done) = run_cleanup(&server, false).await;
     assert!(done["warnings"][0].as_str().expect("text").contains("no cleanup policies"), "{done}");
     let digests = all.map(Clone::clone);
@@ -91,7 +91,7 @@ async fn a_signature_with_a_tag_stays_with_its_image(server: TestServer) {
         push_manifest(&admin, "a", &format!("sha256-{}.sig", "0".repeat(64)), &tiny_manifest(3))
             .await;
     set_policies(
-        &admin,
+        &server,
         &[
             delete_policy(json!({ "tagState": "ANY" })),
             keep_policy(json!({ "tagPrefixes": ["v"] })),
@@ -99,7 +99,7 @@ async fn a_signature_with_a_tag_stays_with_its_image(server: TestServer) {
     )
     .await;
     assert_eq!(dry_run_digests(&server).await, digest_set(&[&other]));
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
     let (gone, _) = run_cleanup(&server, false).await;
     assert_eq!(gone, digest_set(&[&image, &signature, &other]));
 }
@@ -111,7 +111,7 @@ async fn the_most_recent_of_many_versions_stay(server: TestServer) {
         digests.push(push_manifest(&admin, "a", "", &tiny_manifest(number)).await);
     }
     let other = push_manifest(&admin, "b", "", &tiny_manifest(0)).await;
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "ANY" })), keep_recent_policy(120)])
+    set_policies(&server, &[delete_policy(json!({ "tagState": "ANY" })), keep_recent_policy(120)])
         .await;
     let (oldest, newest) = digests.split_at(130);
     assert_eq!(dry_run_digests(&server).await, oldest.iter().cloned().collect());
@@ -136,7 +136,7 @@ async fn one_tag_keeps_a_version_with_many_tags(server: TestServer) {
         push_manifest(&admin, "a", &format!("b{number}"), &tiny_manifest(2)).await;
     }
     set_policies(
-        &admin,
+        &server,
         &[
             delete_policy(json!({ "tagPrefixes": ["a", "b"] })),
             keep_policy(json!({ "tagPrefixes": ["release"] })),
@@ -154,12 +154,8 @@ async fn immutable_tags_keep_their_versions(server: TestServer) {
     let admin = server.admin();
     let tagged = push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let untagged = push_manifest(&admin, "a", "", &tiny_manifest(2)).await;
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
-    let body = json!({ "dockerConfig": { "immutableTags": true } }).to_string();
-    admin
-        .patch(&format!("/v1/{REPOSITORY}?updateMask=dockerConfig"), body)
-        .await
-        .expect_status(200);
+    set_policies(&server, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
+    change_repository(&server, "dockerConfig", json!({ "immutableTags": true })).await;
     assert_eq!(dry_run_digests(&server).await, digest_set(&[&untagged]));
     let (gone, done) = run_cleanup(&server, false).await;
     assert_eq!((gone, &done["held"]), (digest_set(&[&untagged]), &json!(1)));
@@ -173,6 +169,7 @@ async fn immutable_tags_keep_their_versions(server: TestServer) {
 async fn invalid_policies_are_refused(server: TestServer) {
     let admin = server.admin();
     push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
+    let google = server.google_admin();
     let path = format!("/v1/{REPOSITORY}?updateMask=cleanupPolicies");
     for policy in [
         json!({ "id": "p", "action": "DELETE" }),
@@ -182,14 +179,13 @@ async fn invalid_policies_are_refused(server: TestServer) {
         json!({ "id": "p", "action": "DELETE", "condition": { "olderThan": "-1s" } }),
         json!({ "id": "q", "action": "DELETE", "condition": { "tagState": "ANY" } }),
     ] {
-        let body = json!({ "cleanupPolicies": { "p": policy } }).to_string();
-        let refused = admin.patch(&path, body).await.expect_google_error("400 INVALID_ARGUMENT");
+        let body = json!({ "cleanupPolicies": { "p": policy } });
+        let refused = google.patch(&path, &body).await.expect_google_error("400 INVALID_ARGUMENT");
         assert!(refused.text().contains("cleanup_policies"), "{policy}: {refused:#?}");
     }
     let body =
-        json!({ "cleanupPolicies": { "delete": delete_policy(json!({ "tagState": "ANY" })) } })
-            .to_string();
-    assert!(server.client_of("nobody").patch(&path, body).await.is_refused());
+        json!({ "cleanupPolicies": { "delete": delete_policy(json!({ "tagState": "ANY" })) } });
+    server.google_client_of("nobody").patch(&path, &body).await.expect_status(403);
     assert_eq!(dry_run_digests(&server).await, BTreeSet::new());
     for (repository, problem) in [
         ("p/r1", "is no repository"),

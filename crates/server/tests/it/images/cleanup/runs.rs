@@ -8,8 +8,9 @@ use model::media_type::OCI_MANIFEST;
 use serde_json::json;
 
 use super::{
-    REPOSITORY, delete_policy, digest_set, dry_run_digests, index_of_manifests, keep_recent_policy,
-    push_manifest, referrer_manifest, remaining_digests, run_cleanup, set_policies, tiny_manifest,
+    REPOSITORY, change_repository, delete_policy, digest_set, dry_run_digests, index_of_manifests,
+    keep_recent_policy, push_manifest, referrer_manifest, remaining_digests, run_cleanup,
+    set_policies, tiny_manifest,
 };
 use crate::audit::written_entries;
 use crate::util::process::run_berth;
@@ -55,7 +56,7 @@ async fn a_run_deletes_what_a_dry_run_lists(server: TestServer) {
         &going,
         &of_going,
     ]);
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
     let (would, dry) = run_cleanup(&server, true).await;
     assert_eq!(would, expected);
     assert_eq!(
@@ -116,9 +117,9 @@ async fn an_index_pushed_before_its_image_is_deleted_before_it(server: TestServe
         .expect("ours");
     let index = push_manifest(&admin, "a", "latest", &index_of_manifests(&[&image])).await;
     let image = push_manifest(&admin, "a", "", &image).await;
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
     assert!(!dry_run_digests(&server).await.contains(&image));
-    set_policies(&admin, &[delete_policy(json!({ "olderThan": "0s" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "olderThan": "0s" }))]).await;
     let would = dry_run_digests(&server).await;
     assert!(would.is_superset(&digest_set(&[&index, &image])), "{would:?}");
     assert_eq!(run_cleanup(&server, false).await.0, would);
@@ -132,13 +133,14 @@ async fn a_version_tagged_meanwhile_stays(server: TestServer) {
     for number in 0..60 {
         digests.push(push_manifest(&admin, "a", "", &tiny_manifest(number)).await);
     }
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
+    let google = server.google_admin();
     let tagging = async {
         let mut tagged = Vec::new();
         for (number, digest) in digests.iter().enumerate() {
             let version = format!("{REPOSITORY}/packages/a/versions/{digest}");
             let path = format!("/v1/{REPOSITORY}/packages/a/tags?tagId=t{number}");
-            let answer = admin.post(&path, json!({ "version": version }).to_string()).await;
+            let answer = google.post(&path, &json!({ "version": version })).await;
             match answer.status.as_u16() {
                 200 => tagged.push(digest.clone()),
                 404 => {}
@@ -157,7 +159,7 @@ async fn a_version_tagged_meanwhile_stays(server: TestServer) {
 async fn the_command_shows_deleted_versions(server: TestServer) {
     let admin = server.admin();
     let digest = push_manifest(&admin, "team/web", "1.0", &tiny_manifest(1)).await;
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "ANY" }))]).await;
     let data = server.data.to_str().expect("plain").to_owned();
     let shown = |arguments: &'static [&'static str]| {
         let mut all: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
@@ -173,7 +175,7 @@ async fn the_command_shows_deleted_versions(server: TestServer) {
     assert!(out.contains("1 of 1 versions would be deleted"), "{out}");
     let (well, out, _) = shown(&["cleanup", REPOSITORY]).await.expect("it runs");
     assert!(well && out.contains("1 of 1 versions deleted"), "{out}");
-    set_policies(&admin, &[keep_recent_policy(1)]).await;
+    set_policies(&server, &[keep_recent_policy(1)]).await;
     let (well, _, error) = shown(&["cleanup", "p/r1"]).await.expect("it runs");
     assert!(well && error.contains("warning: nothing is ever deleted"), "{error}");
     let (well, _, error) = shown(&["cleanup", "p/r1/image"]).await.expect("it runs");
@@ -185,12 +187,8 @@ async fn a_repository_is_cleaned_in_the_background(server: CleaningServer) {
     let admin = server.admin();
     let tagged = push_manifest(&admin, "a", "v1", &tiny_manifest(1)).await;
     let untagged = push_manifest(&admin, "a", "", &tiny_manifest(2)).await;
-    let body = json!({ "cleanupPolicyDryRun": true }).to_string();
-    admin
-        .patch(&format!("/v1/{REPOSITORY}?updateMask=cleanupPolicyDryRun"), body)
-        .await
-        .expect_status(200);
-    set_policies(&admin, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
+    change_repository(&server, "cleanupPolicyDryRun", json!(true)).await;
+    set_policies(&server, &[delete_policy(json!({ "tagState": "UNTAGGED" }))]).await;
     // The repository's setting holds for an operator, too.
     let (would, done) = run_cleanup(&server, false).await;
     assert_eq!((would, &done["dry_run"]), (digest_set(&[&untagged]), &json!(true)));
@@ -201,21 +199,16 @@ async fn a_repository_is_cleaned_in_the_background(server: CleaningServer) {
         .push_manifest(("p/r2/b", &untagged), OCI_MANIFEST, tiny_manifest(2))
         .await
         .expect_status(201);
-    let body =
-        json!({ "cleanupPolicies": { "delete": delete_policy(json!({ "tagState": "UNTAGGED" })) } })
-            .to_string();
+    let body = json!({ "cleanupPolicies": { "delete": delete_policy(json!({ "tagState": "UNTAGGED" })) } });
     let second = REPOSITORY.replace("r1", "r2");
-    admin.patch(&format!("/v1/{second}?updateMask=cleanupPolicies"), body).await.expect_status(200);
+    let path = format!("/v1/{second}?updateMask=cleanupPolicies");
+    server.google_admin().patch(&path, &body).await.expect_status(200);
     wait_until_gone(&admin, &format!("/v2/p/r2/b/manifests/{untagged}")).await;
     assert_eq!(
         remaining_digests(&admin, "a", std::slice::from_ref(&untagged)).await,
         digest_set(&[&untagged])
     );
-    let body = json!({ "cleanupPolicyDryRun": false }).to_string();
-    admin
-        .patch(&format!("/v1/{REPOSITORY}?updateMask=cleanupPolicyDryRun"), body)
-        .await
-        .expect_status(200);
+    change_repository(&server, "cleanupPolicyDryRun", json!(false)).await;
     wait_until_gone(&admin, &format!("/v2/p/r1/a/manifests/{untagged}")).await;
     assert_eq!(
         remaining_digests(&admin, "a", std::slice::from_ref(&tagged)).await,
