@@ -37,13 +37,10 @@ impl Engine {
         {
             return Ok(false);
         }
-        match (self.missing_error(name).await, &caller.mode) {
+        match (self.missing_error(name).await, caller.mode) {
             (EngineError::RepositoryUnknown(_), _) => Ok(true),
-            // In development mode, and for callers without policies, the push creates the project as well.
-            (
-                EngineError::ProjectUnknown(_),
-                AuthorizationMode::Everything | AuthorizationMode::Listed(_),
-            ) => Ok(true),
+            // In development mode, the push creates the project as well.
+            (EngineError::ProjectUnknown(_), AuthorizationMode::Everything) => Ok(true),
             (error, _) => Err(error),
         }
     }
@@ -65,7 +62,7 @@ impl Engine {
         self.check_stores_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        let mode = caller.mode.clone();
+        let mode = caller.mode;
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
         self.write(move |tx| {
             match mode {
@@ -74,7 +71,7 @@ impl Engine {
                 AuthorizationMode::Policies if !has_project(tx, &name)? => {
                     return Err(EngineError::ProjectUnknown(name.project.clone()));
                 }
-                AuthorizationMode::Policies | AuthorizationMode::Listed(_) => {}
+                AuthorizationMode::Policies => {}
             }
             if repositories::insert(tx, &name, sparse, now)? {
                 epochs::bump(tx, epochs::ACCESS)?;

@@ -143,7 +143,7 @@ impl Identity {
         const BEFORE_ALL_EXPIRY: Micros = Micros::MIN;
         let Caller { principal, mode, authenticated_by, .. } = caller;
         match mode {
-            AuthorizationMode::Everything | AuthorizationMode::Listed(_) => Ok(()),
+            AuthorizationMode::Everything => Ok(()),
             AuthorizationMode::Policies => {
                 let current = self.security_epoch().await?;
                 if authenticated_by.security_epoch == current

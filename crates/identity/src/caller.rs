@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use model::name::RepositoryName;
 use model::oauth_scopes::OauthScopes;
 use model::permission::Permission;
 use model::principal::Principal;
@@ -14,23 +13,12 @@ use crate::policies::recent_grants::RecentGrants;
 use crate::tokens::provenance::TokenProvenance;
 
 /// The way in which the permissions of a caller are decided.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum AuthorizationMode {
     /// Everything is allowed, everywhere. With `--dev`, every caller has this mode.
     Everything,
-    /// Only these grants decide, and no policy: for tests that need callers without accounts.
-    Listed(Vec<Grant>),
     /// The policies of the requested resource, and of the resources around it, decide.
     Policies,
-}
-
-/// Permissions on one repository.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// The repository, whether it exists or not.
-    pub repository: RepositoryName,
-    /// The permissions that the caller has there.
-    pub permissions: Vec<Permission>,
 }
 
 /// The caller of a request.

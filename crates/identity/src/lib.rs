@@ -27,7 +27,7 @@ pub use accounts::service_account_keys::NewKey;
 pub use accounts::service_accounts::{AccountChange, NewAccount};
 pub use admitted::Authorized;
 pub use authenticate::{TokenAudience, claimed_account};
-pub use caller::{AuthenticatedBy, AuthorizationMode, Caller, Grant};
+pub use caller::{AuthenticatedBy, AuthorizationMode, Caller};
 pub use clock::{Clock, Micros, SystemClock, micros};
 pub use credentials::account_key::KeyKind;
 pub use credentials::assertions::self_signed_token;

@@ -282,7 +282,7 @@ fn webhook_endpoints(
     let allow = AllowList::new(&config.egress.allow)?;
     let allow = match authenticate {
         Authenticator::Dev => allow.and_loopback(),
-        Authenticator::Accounts(_) | Authenticator::Listed(_) => allow,
+        Authenticator::Accounts(_) => allow,
     };
     WebhookEndpoint::read_all(config, &Arc::new(allow))
 }

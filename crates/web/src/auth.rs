@@ -6,7 +6,6 @@ mod credential;
 pub mod refusal;
 mod throttle;
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use http::HeaderMap;
@@ -27,8 +26,6 @@ pub enum Authenticator {
     Dev,
     /// By accounts, keys and tokens, with the permissions that policies grant them. Wrong credentials are counted.
     Accounts(GuessThrottle),
-    /// By bearer tokens from a fixed list, for tests. A request without a token is anonymous.
-    Listed(HashMap<String, Caller>),
 }
 
 impl Authenticator {
@@ -46,7 +43,7 @@ impl Authenticator {
         audience: TokenAudience<'_>,
     ) -> Result<Caller, IdentityError> {
         match (self, headers.get(AUTHORIZATION)) {
-            (Self::Listed(_) | Self::Accounts(_), None) => Ok(Caller::anonymous()),
+            (Self::Accounts(_), None) => Ok(Caller::anonymous()),
             (Self::Dev, None) => Ok(developer()),
             (_, Some(header)) => {
                 self.caller_with(identity, SentCredential::parse(header), audience).await
@@ -74,10 +71,6 @@ impl Authenticator {
     ) -> Result<Caller, IdentityError> {
         match (self, credential) {
             (Self::Dev, _) => Ok(developer()),
-            (Self::Listed(callers), Ok(SentCredential::Token(token))) => {
-                callers.get(token).cloned().ok_or(CredentialError::UserName.into())
-            }
-            (Self::Listed(_), _) => Err(CredentialError::UserName.into()),
             (Self::Accounts(throttle), Err(error)) => {
                 throttle.limit_guesses("", Err((*error).into()))
             }
@@ -98,7 +91,7 @@ impl Authenticator {
         let exchanged = identity.exchange_assertion(assertion, audiences).await;
         let outcome = match self {
             Self::Accounts(throttle) => throttle.limit_guesses(assertion, exchanged),
-            Self::Dev | Self::Listed(_) => exchanged,
+            Self::Dev => exchanged,
         };
         log_refusal(outcome, assertion)
     }

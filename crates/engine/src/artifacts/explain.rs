@@ -135,10 +135,10 @@ impl Engine {
         let is_readable = self.identity.may(caller, read, &resource).await?;
         let adder: Option<Principal> =
             upstream.added_by.as_ref().and_then(|adder| adder.parse().ok());
-        let adder_lost_access = match (adder, &caller.mode) {
+        let adder_lost_access = match (adder, caller.mode) {
             // In development mode, everybody may do everything.
             (None, _) | (_, AuthorizationMode::Everything) => false,
-            (Some(adder), AuthorizationMode::Listed(_) | AuthorizationMode::Policies) => {
+            (Some(adder), AuthorizationMode::Policies) => {
                 !self.identity.may_principal(&adder, read, &resource).await?
             }
         };

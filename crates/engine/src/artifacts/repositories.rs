@@ -108,9 +108,7 @@ impl Engine {
                 AuthorizationMode::Everything => {
                     meta::projects::ensure(tx, row.name.project.as_str(), now)?
                 }
-                AuthorizationMode::Listed(_) | AuthorizationMode::Policies => {
-                    check_project(tx, &row.name.project)?
-                }
+                AuthorizationMode::Policies => check_project(tx, &row.name.project)?,
             }
             if !repositories::insert(tx, &row.name, sparse, now)? {
                 return Err(EngineError::AlreadyExists("the repository already exists".to_owned()));

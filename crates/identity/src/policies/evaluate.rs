@@ -48,12 +48,8 @@ impl Identity {
         permission: Permission,
         resource: &Resource,
     ) -> Result<bool, IdentityError> {
-        match &caller.mode {
+        match caller.mode {
             AuthorizationMode::Everything => Ok(true),
-            AuthorizationMode::Listed(grants) => Ok(grants.iter().any(|grant| {
-                *resource == Resource::Repository(grant.repository.clone())
-                    && grant.permissions.contains(&permission)
-            })),
             AuthorizationMode::Policies if !caller.oauth_scopes.allows(permission) => Ok(false),
             AuthorizationMode::Policies => {
                 let epoch = self.epoch().await?;

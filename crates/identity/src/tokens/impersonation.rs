@@ -9,7 +9,7 @@ use model::principal::{AccountEmail, Principal};
 use model::resource::Resource;
 
 use crate::accounts::service_accounts::find_account;
-use crate::caller::{AuthorizationMode, Caller, TokenSubject};
+use crate::caller::{Caller, TokenSubject};
 use crate::credentials::account_key::KeyKind;
 use crate::credentials::crypto::AccountKey;
 use crate::credentials::jwt::{self, TokenHeader};
@@ -189,11 +189,8 @@ fn sign_claims(pair: &AccountKey, kid: String, payload: &str) -> Result<String, 
 
 /// Returns the caller for an account that `caller` acts as. With `--dev`, that one may do everything, too.
 fn as_account(subject: &TokenSubject, caller: &Caller) -> Caller {
-    let mode = match &caller.mode {
-        AuthorizationMode::Everything => AuthorizationMode::Everything,
-        AuthorizationMode::Listed(_) | AuthorizationMode::Policies => AuthorizationMode::Policies,
-    };
-    Caller { oauth_scopes: caller.oauth_scopes, ..Caller::new(subject.principal.clone(), mode) }
+    let caller_of_account = Caller::new(subject.principal.clone(), caller.mode);
+    Caller { oauth_scopes: caller.oauth_scopes, ..caller_of_account }
 }
 
 fn unusable_key() -> IdentityError {
