@@ -4,7 +4,8 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
-    images, operations, outbox, packages, revoked_tokens, rules, tags, uploads, versions,
+    images, operations, outbox, packages, repositories, revoked_tokens, rules, tags, uploads,
+    upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -76,6 +77,11 @@ on_each! {
         check(db, tags::LIST_SQL, &[id, text, limit]).await;
         check(db, tags::UNTAGGED_SQL, &[id, limit, limit]).await;
         check(db, complete_list::VERSIONS_SQL, &[id, text, limit, limit]).await;
+        check(db, upstreams::READERS_SQL, &[id, limit]).await;
+        for condition in repositories::HOLDING_SQL {
+            let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
+            check(db, sql, &[text, id, id]).await;
+        }
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;
