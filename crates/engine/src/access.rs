@@ -233,6 +233,15 @@ impl Engine {
         self.access_to(Arc::new(image), K::PERMISSION)
     }
 
+    /// Returns the access by which a remote repository stores what it fetches.
+    pub(crate) fn storing_access(
+        &self,
+        image: Arc<ImageContext>,
+        permission: Permission,
+    ) -> RepoAccess<Push> {
+        RepoAccess { engine: self.clone(), image, permission, kind: PhantomData }
+    }
+
     fn access_to<K>(
         &self,
         image: Arc<ImageContext>,

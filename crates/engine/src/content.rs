@@ -10,6 +10,7 @@ pub(crate) mod preconditions;
 pub(crate) mod push;
 pub(crate) mod receive;
 pub(crate) mod referrers;
+pub(crate) mod remote;
 pub(crate) mod source;
 pub(crate) mod tag_list;
 pub(crate) mod uploads;

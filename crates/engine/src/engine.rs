@@ -9,12 +9,14 @@ use meta::{Id, Meta, Tx};
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
 use crate::error::EngineError;
+use crate::flights::Flights;
 use crate::parsing::ParsingPlaces;
 use crate::pull_counter::PullCounter;
+use crate::remote_fetch::{FetchKey, FetchOutcome};
 use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
-use crate::upstream_set::UpstreamSet;
+use crate::upstream_set::RepositoryReads;
 
 /// The registry. A clone is cheap, and shares everything with the original.
 #[derive(Clone)]
@@ -34,8 +36,10 @@ pub struct Inner {
     pub(crate) identity: Identity,
     pub(crate) checks: CopyChecks,
     pub(crate) presence: StorePresence,
-    /// The upstreams of virtual repositories, by the ids of these repositories.
-    pub(crate) upstream_sets: EpochCache<Id, Arc<UpstreamSet>, 1_000>,
+    /// The places that remote and virtual repositories read, by the ids of these repositories.
+    pub(crate) upstream_sets: EpochCache<Id, RepositoryReads, 1_000>,
+    /// The fetches of remote repositories that run now.
+    pub(crate) fetches: Flights<FetchKey, FetchOutcome>,
     /// The name of this process in leases.
     pub(crate) holder: String,
 }
@@ -72,6 +76,7 @@ impl Engine {
             checks: CopyChecks::default(),
             presence: StorePresence::default(),
             upstream_sets: EpochCache::default(),
+            fetches: Flights::default(),
             holder: meta::Id::new().to_string(),
         }))
     }

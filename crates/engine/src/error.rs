@@ -9,7 +9,9 @@ use model::permission::Permission;
 use model::reference::Reference;
 use model::repository::ModeName;
 
+use crate::body_error::BodyError;
 use crate::disk_room::DiskRoom;
+use crate::upstream_registry::UpstreamProblem;
 use crate::upstream_set::UpstreamFault;
 
 /// The reason why an operation was refused or failed. Carries the values of the message, and no status code.
@@ -54,9 +56,9 @@ pub enum EngineError {
         /// The fault of its value.
         problem: String,
     },
-    /// The repository is remote. Remote repositories are stored, but not served.
-    #[error("{0} is a remote repository, which are not served yet")]
-    ModeNotServed(RepositoryName),
+    /// Another registry, from which a remote repository fetches, gave no content.
+    #[error("{0}")]
+    Upstream(UpstreamProblem),
     /// The repository is remote or virtual, and the request would change its content.
     #[error(
         "{repository} is a {} repository, which takes no pushes and no deletes: push to {} instead",
@@ -193,17 +195,6 @@ pub enum EngineError {
     Internal(String),
 }
 
-/// The reason why a request body ended too early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// The connection was closed or broke.
-    #[error("the connection was closed")]
-    Closed,
-    /// The client sent nothing for too long.
-    #[error("nothing came for too long")]
-    Stalled,
-}
-
 impl EngineError {
     /// Returns an [`EngineError::InvalidArgument`] for a field.
     pub(crate) fn invalid(field: &'static str, problem: impl std::fmt::Display) -> Self {
@@ -229,6 +220,12 @@ impl From<IdentityError> for EngineError {
             IdentityError::Database(error) => Self::Database(error),
             IdentityError::Internal(text) => Self::Internal(text),
         }
+    }
+}
+
+impl From<UpstreamProblem> for EngineError {
+    fn from(problem: UpstreamProblem) -> Self {
+        Self::Upstream(problem)
     }
 }
 

@@ -11,18 +11,21 @@
 
 mod access;
 mod artifacts;
+mod body_error;
 mod content;
 mod copy_checks;
 mod create_on_push;
 mod disk_room;
 mod engine;
 mod error;
+mod flights;
 mod leases;
 mod maintenance;
 mod outbox;
 mod page;
 mod parsing;
 mod pull_counter;
+mod remote_fetch;
 mod reserve;
 mod reviews;
 mod settings;
@@ -30,6 +33,7 @@ mod shared_manifests;
 mod store_presence;
 mod stores;
 mod tags;
+mod upstream_registry;
 mod upstream_set;
 mod webhook;
 
@@ -45,6 +49,7 @@ pub use artifacts::repositories::{NewRepository, RepositoryChange};
 pub use artifacts::rules::RuleChange;
 pub use artifacts::upstreams::{NewUpstreams, ReaderChange};
 pub use blob::{BlobStream as ContentStream, with_max_frame_bytes};
+pub use body_error::BodyError;
 pub use content::blob_read::OpenContent;
 pub use content::complete_list::{CompleteList, ListPart};
 pub use content::manifest_read::PulledManifest;
@@ -56,7 +61,7 @@ pub use content::uploads::{MountFrom, UploadProgress};
 pub use copy_checks::{CheckCounts, CheckOutcome};
 pub use disk_room::{DiskReserve, DiskRoom};
 pub use engine::Engine;
-pub use error::{BodyError, EngineError};
+pub use error::EngineError;
 pub use maintenance::cleanup::{
     CLEANUP_PRINCIPAL, CleanedVersion, CleanupMode, CleanupReport, CleanupRun, CleanupStep,
 };
@@ -82,5 +87,9 @@ pub use parsing::ParsingPlaces;
 pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
+pub use upstream_registry::{
+    NoUpstreams, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest, UpstreamProblem,
+    UpstreamProblemKind, UpstreamRegistry,
+};
 pub use upstream_set::UpstreamFault;
 pub use webhook::Webhook;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::disk_room::DiskReserve;
+use crate::upstream_registry::{NoUpstreams, UpstreamRegistry};
 use crate::webhook::Webhook;
 
 /// The settings of a registry.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub registry_token_lifetime: Duration,
     /// The webhooks that are told of changes.
     pub webhooks: Arc<[Webhook]>,
+    /// The way to the registries that remote repositories fetch from.
+    pub upstreams: Arc<dyn UpstreamRegistry>,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Default for Settings {
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,
             webhooks: Arc::default(),
+            upstreams: Arc::new(NoUpstreams),
         }
     }
 }

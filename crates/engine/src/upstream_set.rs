@@ -1,10 +1,15 @@
-//! The upstreams of a virtual repository, as they are in the database at one time.
+//! The upstreams of a virtual repository, or of a remote one that reads a repository of this registry, as they are in
+//! the database at one time.
 
 use std::fmt;
+use std::sync::Arc;
 
+use meta::repositories::RepositoryRow;
+use meta::upstreams::UpstreamRow;
 use meta::{Id, MetaError, Tx, repositories, upstreams};
+use model::name::RepositoryName;
 use model::repository::{
-    FailurePolicy, ModeName, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
+    FailurePolicy, ModeName, RemoteUpstream, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
 };
 
 /// The reason why an upstream cannot answer.
@@ -16,20 +21,10 @@ pub enum UpstreamFault {
     Replaced,
     /// The administrators of the upstream have stopped it.
     Stopped,
-    /// The upstream is a remote repository, which are not served yet.
+    /// The upstream reads, through others, the repository that reads it.
+    Circle,
+    /// The upstream reads another registry, which is not served yet.
     NotServed,
-}
-
-impl UpstreamFault {
-    /// Returns the word for it in answers for programs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deleted => "DELETED",
-            Self::Replaced => "REPLACED",
-            Self::Stopped => "STOPPED",
-            Self::NotServed => "NOT_SERVED",
-        }
-    }
 }
 
 impl fmt::Display for UpstreamFault {
@@ -37,60 +32,79 @@ impl fmt::Display for UpstreamFault {
         f.write_str(match self {
             Self::Deleted => "its repository was deleted",
             Self::Replaced => {
-                "its repository was deleted and created anew; set the upstream policies again"
+                "its repository was deleted and created anew; set the upstreams again"
             }
             Self::Stopped => "the administrators of its repository have stopped it",
-            Self::NotServed => "its repository is a remote one, which are not served yet",
+            Self::Circle => "its repository reads itself, through others",
+            Self::NotServed => {
+                "its repository is a remote one of another registry, which are not served yet"
+            }
         })
     }
 }
 
-/// The upstreams of a virtual repository.
+/// The places that a repository reads besides its own rows.
+#[derive(Debug, Clone)]
+pub(crate) enum RepositoryReads {
+    /// Nothing.
+    Nothing,
+    /// Other repositories of this registry.
+    Upstreams(Arc<UpstreamSet>),
+    /// The registry at this URL.
+    Registry(Arc<str>),
+}
+
+impl RepositoryReads {
+    /// Reads what a repository reads.
+    pub(crate) fn read(
+        tx: &mut Tx<'_>,
+        name: &RepositoryName,
+        repository: &RepositoryRow,
+    ) -> Result<Self, MetaError> {
+        if let Some(set) = read_set(tx, name, repository, &mut Vec::new())? {
+            return Ok(Self::Upstreams(Arc::new(set)));
+        }
+        Ok(match repositories::find_mode(tx, &repository.id)? {
+            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => Self::Registry(url.into()),
+            Some(_) | None => Self::Nothing,
+        })
+    }
+}
+
+/// The id of the one upstream of a remote repository, in place of the id of a policy.
+const REMOTE_UPSTREAM_ID: &str = "upstream";
+
+/// The upstreams of a repository.
 #[derive(Debug)]
 pub(crate) struct UpstreamSet {
+    /// The name of the repository.
+    pub(crate) name: RepositoryName,
     rules: VirtualUpstreams,
     /// The upstreams, in the order of the policies of `rules`.
     upstreams: Vec<Upstream>,
 }
 
-/// One upstream of a virtual repository.
-#[derive(Debug, Clone)]
+/// One upstream of a repository.
+#[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) policy: UpstreamPolicy,
-    /// The principal that added the upstream, unless an older release stored the policy.
+    /// The principal that added the upstream, unless an older release stored it.
     pub(crate) added_by: Option<String>,
-    /// The id of the upstream's repository, or the reason why it cannot answer.
-    pub(crate) repository: Result<Id, UpstreamFault>,
+    pub(crate) content: UpstreamContent,
+}
+
+/// The rows from which an upstream answers.
+#[derive(Debug)]
+pub(crate) enum UpstreamContent {
+    /// The rows of the upstream itself.
+    Own(Id),
+    /// The rows of its own upstreams.
+    Upstreams(UpstreamSet),
+    /// No rows: the upstream cannot answer.
+    Fault(UpstreamFault),
 }
 
 impl UpstreamSet {
-    /// Reads the upstreams of the virtual repository with this id.
-    pub(crate) fn read(tx: &mut Tx<'_>, repository: &Id) -> Result<Self, MetaError> {
-        let rules = match repositories::find_mode(tx, repository)? {
-            Some(RepositoryMode::Virtual(rules)) => rules,
-            Some(RepositoryMode::Standard | RepositoryMode::Remote(_)) | None => {
-                VirtualUpstreams::default()
-            }
-        };
-        let added = upstreams::list(tx, repository)?;
-        let mut upstreams = Vec::new();
-        for policy in &rules.policies {
-            let row = added.iter().find(|row| row.upstream == policy.repository);
-            let repository = match (repositories::find(tx, &policy.repository)?, row) {
-                (None, _) => Err(UpstreamFault::Deleted),
-                (Some(_), Some(row)) if row.stop.is_some() => Err(UpstreamFault::Stopped),
-                (Some(found), Some(row)) if found.id == row.upstream_id => match found.mode {
-                    ModeName::Standard => Ok(found.id),
-                    ModeName::Remote | ModeName::Virtual => Err(UpstreamFault::NotServed),
-                },
-                (Some(_), _) => Err(UpstreamFault::Replaced),
-            };
-            let added_by = row.map(|row| row.added_by.clone());
-            upstreams.push(Upstream { policy: policy.clone(), added_by, repository });
-        }
-        Ok(Self { rules, upstreams })
-    }
-
     /// Returns all upstreams, in the order in which they are asked.
     pub(crate) fn all(&self) -> &[Upstream] {
         &self.upstreams
@@ -104,5 +118,77 @@ impl UpstreamSet {
     /// Returns whether the next upstream answers where one fails.
     pub(crate) fn falls_through(&self) -> bool {
         self.rules.failure_policy == FailurePolicy::FallThrough
+    }
+}
+
+impl Upstream {
+    /// Adds the ids of the repositories whose own rows may answer for an image.
+    pub(crate) fn add_ids(&self, image: &str, ids: &mut Vec<Id>) {
+        match &self.content {
+            UpstreamContent::Own(id) => ids.push(*id),
+            UpstreamContent::Upstreams(set) => {
+                set.asked_for(image).iter().for_each(|upstream| upstream.add_ids(image, ids));
+            }
+            UpstreamContent::Fault(_) => {}
+        }
+    }
+}
+
+/// Reads the upstreams of a repository that is read by those whose ids are in `readers`. Returns `None` for one that
+/// reads no other repository of this registry.
+fn read_set(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    repository: &RepositoryRow,
+    readers: &mut Vec<Id>,
+) -> Result<Option<UpstreamSet>, MetaError> {
+    let rules = match repositories::find_mode(tx, &repository.id)? {
+        Some(RepositoryMode::Virtual(rules)) => rules,
+        Some(RepositoryMode::Remote(RemoteUpstream::Repository(upstream))) => {
+            let id = REMOTE_UPSTREAM_ID.to_owned();
+            let policy = UpstreamPolicy { id, repository: upstream, priority: 0 };
+            VirtualUpstreams { policies: vec![policy], ..VirtualUpstreams::default() }
+        }
+        Some(RepositoryMode::Remote(RemoteUpstream::Url(_)) | RepositoryMode::Standard) | None => {
+            return Ok(None);
+        }
+    };
+    let added = upstreams::list(tx, &repository.id)?;
+    readers.push(repository.id);
+    let mut upstreams = Vec::new();
+    for policy in &rules.policies {
+        let row = added.iter().find(|row| row.upstream == policy.repository);
+        let content = read_content(tx, &policy.repository, row, readers)?;
+        let added_by = row.map(|row| row.added_by.clone());
+        upstreams.push(Upstream { policy: policy.clone(), added_by, content });
+    }
+    readers.pop();
+    Ok(Some(UpstreamSet { name: name.clone(), rules, upstreams }))
+}
+
+fn read_content(
+    tx: &mut Tx<'_>,
+    name: &RepositoryName,
+    added: Option<&UpstreamRow>,
+    readers: &mut Vec<Id>,
+) -> Result<UpstreamContent, MetaError> {
+    let fault = |fault| Ok(UpstreamContent::Fault(fault));
+    let Some(found) = repositories::find(tx, name)? else { return fault(UpstreamFault::Deleted) };
+    let Some(row) = added else { return fault(UpstreamFault::Replaced) };
+    if row.stop.is_some() {
+        return fault(UpstreamFault::Stopped);
+    }
+    if row.upstream_id != found.id {
+        return fault(UpstreamFault::Replaced);
+    }
+    if readers.contains(&found.id) {
+        return fault(UpstreamFault::Circle);
+    }
+    match found.mode {
+        ModeName::Standard => Ok(UpstreamContent::Own(found.id)),
+        ModeName::Remote | ModeName::Virtual => match read_set(tx, name, &found, readers)? {
+            Some(set) => Ok(UpstreamContent::Upstreams(set)),
+            None => fault(UpstreamFault::NotServed),
+        },
     }
 }

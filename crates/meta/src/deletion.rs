@@ -81,6 +81,8 @@ pub fn delete_some_of_repository(
            WHERE p.repository_id = ?1 LIMIT ?2)",
         "DELETE FROM rules WHERE (repository_id, name) IN (SELECT repository_id, name
            FROM rules WHERE repository_id = ?1 LIMIT ?2)",
+        "DELETE FROM upstream_tags WHERE (repository_id, image, reference) IN
+           (SELECT repository_id, image, reference FROM upstream_tags WHERE repository_id = ?1 LIMIT ?2)",
     ] {
         if tx.execute(rows, params![repository, limit])? > 0 {
             return Ok(deleted);

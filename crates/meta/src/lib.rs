@@ -43,6 +43,7 @@ pub mod settings;
 pub mod signing_keys;
 pub mod tags;
 pub mod uploads;
+pub mod upstream_tags;
 pub mod upstreams;
 pub mod usage;
 pub mod versions;

@@ -28,6 +28,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { name: "0013_settings", sql: include_str!("../migrations/0013_settings.sql") },
     Migration { name: "0014_upstreams", sql: include_str!("../migrations/0014_upstreams.sql") },
+    Migration {
+        name: "0015_upstream_tags",
+        sql: include_str!("../migrations/0015_upstream_tags.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

@@ -1,10 +1,12 @@
 //! The location, and sometimes the repository, that a request's Host header names.
 //!
 //! `us-west1-docker.DOMAIN` and `docker.us-west1.rep.DOMAIN` name a location, where DOMAIN is one of the configured
-//! domains. The four hosts of Container Registry name a location and a repository. Any other host names the default
-//! location.
+//! domains. The four hosts of Container Registry name a location and a repository. A mirror is a host, or a namespace
+//! that containerd asks for, whose images are those of one repository. Any other host names the default location.
 
-use crate::name::{Location, RepositoryId};
+use crate::name::{
+    ImagePath, Location, NameError, ProjectId, RepositoryId, RepositoryName, parse_repository_path,
+};
 
 /// The domain that is always one of ours. Every machine has a `localhost` of its own, so that the name never proves
 /// that a request was meant for this server.
@@ -15,6 +17,25 @@ const LOCALHOST: &str = "localhost";
 pub struct RegistryDomains {
     domains: Vec<String>,
     default_location: Location,
+    mirrors: Vec<RegistryMirror>,
+}
+
+/// A mirror: clients name images without a project and a repository, as in the registry that is mirrored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryMirror {
+    /// The name by which clients ask for the mirror.
+    pub name: MirrorName,
+    /// The repository whose images the mirror has.
+    pub repository: RepositoryName,
+}
+
+/// The name by which clients ask for a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorName {
+    /// A host of this server, in small letters and without a port.
+    Host(String),
+    /// The registry that is mirrored, as containerd names it in the query: `?ns=docker.io`.
+    Namespace(String),
 }
 
 /// The location, and perhaps the repository, that a host names.
@@ -24,6 +45,60 @@ pub struct HostTarget {
     pub location: Location,
     /// The repository, if the host is one of Container Registry's.
     pub repository: Option<RepositoryId>,
+    /// The repository whose images are named without project and repository, if the request is for a mirror.
+    pub mirrored: Option<RepositoryName>,
+}
+
+impl HostTarget {
+    fn of_location(location: Location) -> Self {
+        Self { location, repository: None, mirrored: None }
+    }
+
+    fn of_mirror(repository: &RepositoryName) -> Self {
+        Self {
+            mirrored: Some(repository.clone()),
+            ..Self::of_location(repository.location.clone())
+        }
+    }
+
+    /// Parses the path of an image in a request to this host. A mirror also takes the full path.
+    ///
+    /// # Errors
+    /// Fails if the path names no image.
+    pub fn parse_image_path(&self, path: &str) -> Result<ImagePath, NameError> {
+        match &self.mirrored {
+            None => ImagePath::parse(path, self.repository.as_ref()),
+            Some(mirrored) => ImagePath::parse(&full_path(mirrored, path), None),
+        }
+    }
+
+    /// Parses the path of a repository in a request to this host. Returns `None` if the path names an image, as every
+    /// path of a mirror does.
+    ///
+    /// # Errors
+    /// Fails if the path is no valid name.
+    pub fn parse_repository_path(
+        &self,
+        path: &str,
+    ) -> Result<Option<(ProjectId, RepositoryId)>, NameError> {
+        match &self.mirrored {
+            None => parse_repository_path(path, self.repository.as_ref()),
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Returns the full path of an image of a mirror. Other paths stay as they are.
+    pub fn full_path(&self, path: &str) -> String {
+        self.mirrored.as_ref().map_or_else(|| path.to_owned(), |mirrored| full_path(mirrored, path))
+    }
+}
+
+fn full_path(mirrored: &RepositoryName, path: &str) -> String {
+    let prefix = mirrored.path();
+    match path.strip_prefix(&prefix) {
+        Some(rest) if rest.starts_with('/') => path.to_owned(),
+        Some(_) | None => format!("{prefix}/{path}"),
+    }
 }
 
 impl RegistryDomains {
@@ -31,7 +106,12 @@ impl RegistryDomains {
     pub fn new(domains: impl IntoIterator<Item = String>, default_location: Location) -> Self {
         let mut domains: Vec<_> = domains.into_iter().collect();
         domains.push(LOCALHOST.to_owned());
-        Self { domains, default_location }
+        Self { domains, default_location, mirrors: Vec::new() }
+    }
+
+    /// Adds mirrors.
+    pub fn with_mirrors(self, mirrors: Vec<RegistryMirror>) -> Self {
+        Self { mirrors, ..self }
     }
 
     /// Returns the location of hosts that name none.
@@ -44,10 +124,13 @@ impl RegistryDomains {
         self.domains.first().map_or(LOCALHOST, String::as_str)
     }
 
-    /// Returns whether a host is a configured domain, or the host of a location in a configured domain. `localhost`
-    /// counts only if it was configured.
+    /// Returns whether a host is a configured domain, the host of a location in a configured domain, or the host of a
+    /// mirror. `localhost` counts only if it was configured.
     pub fn are_configured_for(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
+        if self.find_mirror(&MirrorName::Host(name.clone())).is_some() {
+            return true;
+        }
         let set = self.domains.iter().filter(|domain| *domain != LOCALHOST);
         let mut set = set.filter(|domain| name == **domain || location_in(&name, domain).is_some());
         set.next().is_some()
@@ -60,10 +143,20 @@ impl RegistryDomains {
             return place;
         }
         let location = self.domains.iter().find_map(|domain| location_in(&name, domain));
-        HostTarget {
-            location: location.unwrap_or_else(|| self.default_location.clone()),
-            repository: None,
-        }
+        let mirrored = self.find_mirror(&MirrorName::Host(name));
+        mirrored.unwrap_or_else(|| {
+            HostTarget::of_location(location.unwrap_or_else(|| self.default_location.clone()))
+        })
+    }
+
+    /// Returns the target of a namespace that containerd asks for, if there is a mirror of it.
+    pub fn target_of_namespace(&self, namespace: &str) -> Option<HostTarget> {
+        self.find_mirror(&MirrorName::Namespace(namespace.to_owned()))
+    }
+
+    fn find_mirror(&self, name: &MirrorName) -> Option<HostTarget> {
+        let mirror = self.mirrors.iter().find(|mirror| mirror.name == *name)?;
+        Some(HostTarget::of_mirror(&mirror.repository))
     }
 }
 
@@ -119,7 +212,8 @@ fn container_registry(name: &str) -> Option<HostTarget> {
         "asia.gcr.io" => "asia",
         _ => return None,
     };
-    Some(HostTarget { location: location.parse().ok()?, repository: Some(name.parse().ok()?) })
+    let repository = Some(name.parse().ok()?);
+    Some(HostTarget { repository, ..HostTarget::of_location(location.parse().ok()?) })
 }
 
 #[cfg(test)]
@@ -129,7 +223,7 @@ mod tests {
     #[track_caller]
     fn check(host: &str, expected: &str) {
         let location = "us-west1".parse().expect("a location");
-        let HostTarget { location, repository } =
+        let HostTarget { location, repository, .. } =
             RegistryDomains::new(["pkg.dev".to_owned()], location).target_of(host);
         let repository = repository.map(|name| format!(" {name}")).unwrap_or_default();
         assert_eq!(format!("{location}{repository}"), expected, "{host}");
@@ -152,6 +246,38 @@ mod tests {
         check("eu.gcr.io", "europe eu.gcr.io");
         check("", "us-west1");
         check("localhost", "us-west1");
+    }
+
+    #[test]
+    fn mirrors_have_the_images_of_one_repository() {
+        let repository: RepositoryName =
+            "projects/example.com:p-1/locations/europe-west4/repositories/hub"
+                .parse()
+                .expect("one");
+        let mirror = |name| RegistryMirror { name, repository: repository.clone() };
+        let names = [
+            MirrorName::Host("hub.example.com".to_owned()),
+            MirrorName::Namespace("docker.io".to_owned()),
+        ];
+        let domains = RegistryDomains::new([], "us-west1".parse().expect("a location"))
+            .with_mirrors(names.map(mirror).into());
+        let by_host = domains.target_of("Hub.example.com:5050");
+        let by_namespace = domains.target_of_namespace("docker.io").expect("a mirror");
+        for target in [by_host, by_namespace] {
+            assert_eq!(target.location.as_str(), "europe-west4");
+            for path in ["library/alpine", "example.com/p-1/hub/library/alpine"] {
+                let image = target.parse_image_path(path).expect("an image");
+                assert_eq!(image.path(), "example.com/p-1/hub/library/alpine");
+                assert_eq!(target.full_path(path), image.path());
+            }
+            assert_eq!(target.parse_image_path("alpine").expect("one").image.as_str(), "alpine");
+            assert_eq!(target.parse_repository_path("example.com/p-1/hub"), Ok(None));
+            assert!(target.parse_image_path("").is_err());
+        }
+        assert!(domains.are_configured_for("hub.example.com"));
+        assert_eq!(domains.target_of_namespace("quay.io"), None);
+        assert_eq!(domains.target_of("docker.io").mirrored, None, "a namespace is no host");
+        assert_eq!(domains.target_of("example.com").full_path("a/b/c"), "a/b/c");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{ImagePath, Location, parse_repository_path};
+use crate::name::Location;
 use crate::permission::Permission;
 use crate::permissions::artifactregistry;
 use crate::registry_host::HostTarget;
@@ -141,11 +141,10 @@ pub fn parse_scope(scope: &str, place: &HostTarget) -> Option<ScopeEntry> {
     let rest = scope.strip_prefix("repository:")?;
     // A path has no colon, not even that of a domain-scoped project, so that the last colon ends the name.
     let (name, actions) = rest.rsplit_once(':')?;
-    let implied = place.repository.as_ref();
-    let path = match ImagePath::parse(name, implied) {
+    let path = match place.parse_image_path(name) {
         Ok(image) => image.path(),
         Err(_) => {
-            let (project, repository) = parse_repository_path(name, implied).ok()??;
+            let (project, repository) = place.parse_repository_path(name).ok()??;
             format!("{}/{repository}", project.path_prefix())
         }
     };
@@ -173,6 +172,7 @@ mod tests {
         let place = HostTarget {
             location: "us".parse().expect("valid"),
             repository: repository.map(|name| name.parse().expect("valid")),
+            mirrored: None,
         };
         let actual = parse_scope(scope, &place).map_or("none".to_owned(), |entry| {
             let actions: Vec<_> = entry.actions.iter().map(|action| action.as_str()).collect();
@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn actions_that_a_scope_covers() {
-        let place = HostTarget { location: "us".parse().expect("valid"), repository: None };
+        let place =
+            HostTarget { location: "us".parse().expect("valid"), repository: None, mirrored: None };
         let scope = RegistryScope::Listed(
             [parse_scope("repository:p/r/i:pull", &place).expect("an image")].into(),
         );
@@ -217,7 +218,7 @@ mod tests {
                 && !scope.covers_list_of(&eu, "p/r")
         );
         assert!(!scope.covers(ScopeAction::Pull, &us, ""));
-        let place = HostTarget { location: us.clone(), repository: None };
+        let place = HostTarget { location: us.clone(), repository: None, mirrored: None };
         let catalog = RegistryScope::Listed(
             [parse_scope("registry:catalog:*", &place).expect("known")].into(),
         );
@@ -225,7 +226,7 @@ mod tests {
         assert!(!catalog.covers(ScopeAction::Pull, &us, "p/r/i"));
         assert!(RegistryScope::Unlimited.covers(ScopeAction::Delete, &us, "anything"));
         let of = |actions: &str| {
-            let place = HostTarget { location: us.clone(), repository: None };
+            let place = HostTarget { location: us.clone(), repository: None, mirrored: None };
             let entry =
                 parse_scope(&format!("repository:p/r/i:{actions}"), &place).expect("an image");
             let scope = RegistryScope::Listed([entry].into());

@@ -282,13 +282,28 @@ fn read_remote(document: RemoteDocument) -> Result<RemoteUpstream, ModeError> {
             _ => refused(REMOTE_CONFIG, format!("{uri:?} is no repository")),
         };
     }
-    if ["https://", "http://"].iter().any(|scheme| uri.starts_with(scheme)) {
+    if let Some(rest) = uri.strip_prefix("https://").or(uri.strip_prefix("http://")) {
+        check_authority(rest)?;
         return Ok(RemoteUpstream::Url(uri));
     }
     let problem = format!(
         "Invalid repo upstream for remote repository: '{uri}'. If you intended to enter a custom upstream URI, this value must start with 'https://' or 'http://'."
     );
     refused(REMOTE_CONFIG, problem)
+}
+
+/// Checks a URL after its scheme. The value is not repeated: it may hold a password.
+fn check_authority(rest: &str) -> Result<(), ModeError> {
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        return refused(REMOTE_CONFIG, "the upstream's URL holds a user name or a password");
+    }
+    let is_plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\' | b'%');
+    if authority.is_empty() || !rest.bytes().all(is_plain) || rest.contains("..") {
+        return refused(REMOTE_CONFIG, "the upstream's URL is https://HOST, perhaps with a path");
+    }
+    Ok(())
 }
 
 /// Returns the address of the upstream, in whichever of the API's ways it was given.
@@ -433,6 +448,19 @@ mod tests {
             "{field}: Invalid repo upstream for remote repository: 'ftp://a'. If you intended to enter a custom upstream URI, this value must start with 'https://' or 'http://'."
         );
         remote(r#""commonRepository": {"uri": "ftp://a"}"#, Err(&no_url));
+        let userinfo = format!("{field}: the upstream's URL holds a user name or a password");
+        remote(r#""commonRepository": {"uri": "https://u:p@a"}"#, Err(&userinfo));
+        let no_host = format!("{field}: the upstream's URL is https://HOST, perhaps with a path");
+        for wrong in [
+            "https://",
+            "https:///a",
+            "https://a?b",
+            "https://a#b",
+            "https://a b",
+            "https://a/../b",
+        ] {
+            remote(&format!(r#""commonRepository": {{"uri": "{wrong}"}}"#), Err(&no_host));
+        }
     }
 
     #[test]

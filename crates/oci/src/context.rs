@@ -10,9 +10,9 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use identity::{Caller, TokenAudience};
-use model::name::{ImagePath, NameError};
+use model::name::{NameError, is_too_short_for_image};
 use model::registry_host::{HostTarget, has_host_characters, without_port};
-use web::app::App;
+use web::app::{App, LOOP_MARK};
 use web::audit::{AuditCode, AuditRecorder, AuditedOperation, RepositoryOf};
 use web::layer::RequestInfo;
 use web::server_url::RequestArrival;
@@ -56,6 +56,9 @@ impl OciRequest {
         if !has_host_characters(host) {
             return Err(OciError::no_host());
         }
+        if parts.headers.get(LOOP_MARK).is_some_and(|mark| *mark == app.loop_mark) {
+            return Err(OciError::fetch_loop());
+        }
         let caller = app
             .authenticate
             .caller(app.engine.identity(), &parts.headers, TokenAudience::Registry)
@@ -69,13 +72,14 @@ impl OciRequest {
         })?;
         trail.note_caller(&caller);
         info.set_principal(&caller.principal.to_string());
+        let query = UrlQuery::new(parts.uri.query());
         Ok(Self {
-            host_target: app.domains.target_of(host),
+            host_target: target_of(&app, host, &query),
             is_marketplace: without_port(host).eq_ignore_ascii_case("marketplace.gcr.io"),
             app,
             caller,
             arrival: arrival.clone(),
-            query: UrlQuery::new(parts.uri.query()),
+            query,
             method: parts.method,
             headers: parts.headers,
             trail: trail.clone(),
@@ -86,18 +90,22 @@ impl OciRequest {
         if self.is_marketplace {
             return Err(OciError::marketplace());
         }
-        let implied = self.host_target.repository.as_ref();
-        let path =
-            ImagePath::parse(image, implied).map_err(|error| self.path_error(image, error))?;
+        let path = self.host_target.parse_image_path(image);
         Ok(ImageTarget {
             location: self.host_target.location.clone(),
-            path,
-            on_registry_host: implied.is_some(),
+            path: path.map_err(|error| self.path_error(image, error))?,
+            on_registry_host: self.host_target.repository.is_some(),
         })
     }
 
     /// Returns the error of a path that does not name an image.
     pub(crate) fn path_error(&self, path: &str, error: NameError) -> OciError {
+        if let Some(namespace) =
+            self.query.get("ns").filter(|_| self.host_target.mirrored.is_none())
+            && is_too_short_for_image(path, None)
+        {
+            return OciError::unknown_namespace(namespace);
+        }
         let url = self.app.base_url(&self.arrival);
         let implied = self.host_target.repository.as_ref();
         short_path::path_error(ImagelessPath { path, implied, url: &url }, error)
@@ -128,6 +136,13 @@ impl OciRequest {
     }
 }
 
+/// Returns what the host stands for, or the mirror of the namespace that containerd names in the query.
+fn target_of(app: &App, host: &str, query: &UrlQuery) -> HostTarget {
+    let namespace =
+        query.get("ns").and_then(|namespace| app.domains.target_of_namespace(namespace));
+    namespace.unwrap_or_else(|| app.domains.target_of(host))
+}
+
 fn is_bearer(headers: &HeaderMap) -> bool {
     let scheme = headers.get(AUTHORIZATION).and_then(|header| header.as_bytes().get(..7));
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
@@ -155,13 +170,22 @@ where
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let arrival = Arc::new(RequestArrival::of(&parts));
+    let target = target_of(&app, arrival.host(), &UrlQuery::new(parts.uri.query()));
     let outcome = match OciRequest::new(app.clone(), parts, &arrival, attempt.trail()).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
     record_outcome(attempt.trail(), &outcome);
-    let mut response = outcome
-        .unwrap_or_else(|error| error.into_response_for(&method, &path, &app.base_url(&arrival)));
+    let mut response = outcome.unwrap_or_else(|error| {
+        // The challenge of a mirror names the full path: the token endpoint does not hear of the namespace.
+        let path = match path.strip_prefix("/v2/") {
+            Some(image) if target.mirrored.is_some() && !image.is_empty() => {
+                format!("/v2/{}", target.full_path(image))
+            }
+            Some(_) | None => path,
+        };
+        error.into_response_for(&method, &path, &app.base_url(&arrival))
+    });
     response
         .headers_mut()
         .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));

@@ -3,7 +3,7 @@
 mod invalid_request;
 
 use axum::response::{IntoResponse, Response};
-use engine::{EngineError, ErrorKind};
+use engine::{EngineError, ErrorKind, UpstreamProblemKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use identity::{CredentialError, IdentityError};
@@ -134,6 +134,50 @@ impl OciError {
         Self::not_found("NAME_UNKNOWN", message.to_owned(), hint)
     }
 
+    /// Returns the error of a pull for which another registry gave no content.
+    fn upstream(kind: UpstreamProblemKind, message: String) -> Self {
+        let hint = "the content is not cached here: try again when the upstream has it and answers";
+        match kind {
+            UpstreamProblemKind::NotFound => {
+                let hint = "check the name, and the tag or digest, at the upstream";
+                Self::not_found("MANIFEST_UNKNOWN", message, hint)
+            }
+            UpstreamProblemKind::Limited { retry_after } => {
+                let error =
+                    Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint);
+                match retry_after {
+                    Some(seconds) => error.header(RETRY_AFTER, HeaderValue::from(seconds)),
+                    None => error,
+                }
+            }
+            UpstreamProblemKind::NotStored => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, hint)
+            }
+            UpstreamProblemKind::Failed
+            | UpstreamProblemKind::Unreachable
+            | UpstreamProblemKind::Wrong => {
+                Self::new(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message, hint)
+            }
+        }
+    }
+
+    /// Returns the error of a request that this server has made itself.
+    pub(super) fn fetch_loop() -> Self {
+        let message = "a remote repository of this registry fetches from this registry itself";
+        let hint =
+            "name the other repository as projects/P/locations/L/repositories/R instead of a URL";
+        Self::new(StatusCode::LOOP_DETECTED, "UNSUPPORTED", message, hint)
+    }
+
+    /// Returns the error of a request of containerd's for a registry that has no mirror here.
+    pub(super) fn unknown_namespace(namespace: &str) -> Self {
+        const MAX_SHOWN: usize = 100;
+        let shown = &namespace[..namespace.floor_char_boundary(MAX_SHOWN)];
+        let message = format!("there is no mirror of {shown} here");
+        let hint = "the registry's operator sets mirrors: [[mirror]] with ns and repository";
+        Self::not_found("NAME_UNKNOWN", message, hint)
+    }
+
     pub(super) fn no_such_path() -> Self {
         let hint = "images are addressed as /v2/PROJECT/REPOSITORY/IMAGE/…";
         Self::not_found("NOT_FOUND", "there is nothing at this path".to_owned(), hint)
@@ -230,11 +274,7 @@ impl From<EngineError> for OciError {
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
             EngineError::Credential(error) => Self::refused(error),
-            EngineError::ModeNotServed(_) => {
-                let hint = "push to and pull from a standard repository";
-                Self::new(StatusCode::NOT_IMPLEMENTED, "UNSUPPORTED", message, hint)
-                    .with_hint_in_message()
-            }
+            EngineError::Upstream(problem) => Self::upstream(problem.kind, message),
             // Docker prints an error of this code at once. It repeats others for most of a minute.
             EngineError::ReadOnlyRepository { .. } => {
                 let hint = "push to a standard repository; virtual repositories read from it";

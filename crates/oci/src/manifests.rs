@@ -6,7 +6,7 @@ use engine::{
     BodyError, Delete, EngineError, ImageTarget, Pull, PulledManifest, Push, ReceivedManifest,
     SHARED_FROM,
 };
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, WARNING};
 use http::{HeaderValue, Method, StatusCode};
 use model::manifest::{MAX_MANIFEST_BYTES, ManifestError};
 use model::precondition::PreconditionOutcome;
@@ -69,6 +69,9 @@ fn manifest_answer(context: &OciRequest, manifest: PulledManifest) -> OciAnswer 
         .header("x-content-type-options", "nosniff")
         .header(CONTENT_TYPE, manifest.media_type)
         .header(CONTENT_LENGTH, manifest.size);
+    if let Some(seconds) = manifest.stale_for {
+        head = head.header(AGE, seconds).header(WARNING, "110 - \"the upstream cannot be asked\"");
+    }
     if manifest.bytes.len() >= SHARED_FROM {
         head = head.extension(SharedBytes);
     }

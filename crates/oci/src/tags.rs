@@ -5,7 +5,7 @@ use engine::{AccessKind, ListedVersion, PageRequest, Pull, TagPage, TagRow};
 use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, LINK};
 use http::{HeaderValue, Method};
-use model::name::{RepositoryName, parse_repository_path};
+use model::name::RepositoryName;
 use model::page_size::parse_page_size;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -52,8 +52,7 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
 
 /// Answers the images of a repository, or `None` if `path` names more than a repository.
 async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Response>, OciError> {
-    let implied = context.host_target.repository.as_ref();
-    let parsed = parse_repository_path(path, implied);
+    let parsed = context.host_target.parse_repository_path(path);
     let parsed = parsed.map_err(|error| context.path_error(path, error))?;
     let Some((project, repository)) = parsed else {
         return Ok(None);

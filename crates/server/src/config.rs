@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use model::name::{Location, ProjectId};
 use model::principal::AccountEmail;
+use model::registry_host::RegistryMirror;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use tracing_subscriber::EnvFilter;
@@ -24,7 +25,8 @@ pub use listening::{OpsListen, parse_listen};
 pub use model::locations::LOCATIONS;
 pub use settings::{
     BlobSettings, CleanupSettings, Config, CorsSettings, EgressSettings, GcSettings,
-    MetadataSettings, NewRepositories, OnPush, TlsSettings, TokenSettings, WebhookSettings,
+    MetadataSettings, MirrorSettings, NewRepositories, OnPush, TlsSettings, TokenSettings,
+    WebhookSettings,
 };
 pub use web::settings::{AuditFile, AuditSettings, LimitSettings, LogFormat, LogSettings};
 pub use web::units::{DurationSetting, MemorySetting, NetworkSetting, ReserveSetting};
@@ -71,6 +73,7 @@ pub const KEYS: &[&str] = &[
     "notifications",
     "egress.allow",
     "cors.origins",
+    "mirror",
 ];
 
 /// The largest value of `limits.connections`: more than any machine can have, and few enough for a semaphore on every
@@ -241,6 +244,7 @@ impl Config {
         for domain in &self.domains {
             check::domain(domain).map_err(problem("domains"))?;
         }
+        check::mirrors(&self.mirror).map_err(problem("mirror"))?;
         let project = self.first_project.parse::<ProjectId>();
         let quote = |error| format!("{:?}: {error}", self.first_project);
         project.map_err(quote).map_err(problem("first_project"))?;
@@ -270,6 +274,11 @@ impl Config {
         location.with_context(|| format!("default_location {:?}", self.default_location))
     }
 
+    /// Returns the mirrors.
+    pub fn mirrors(&self) -> anyhow::Result<Vec<RegistryMirror>> {
+        check::mirrors(&self.mirror).map_err(anyhow::Error::msg)
+    }
+
     /// Returns the settings of the engine. The webhooks are not among them: they are read apart.
     pub fn engine_settings(&self) -> engine::Settings {
         engine::Settings {
@@ -284,6 +293,7 @@ impl Config {
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),
             webhooks: Arc::default(),
+            upstreams: Arc::new(engine::NoUpstreams),
         }
     }
 }

@@ -1,34 +1,42 @@
-//! The only way out: every request that this server makes of another one goes through an [`EgressTarget`].
+//! The only way out: every request that this server makes of another one goes through an [`EgressTarget`], or through
+//! [`EgressClients`].
 //!
 //! Without it, a person who names a target could have the server reach what only the server can reach: this machine,
 //! the network around it, the service that hands out a cloud machine's credentials. So addresses are vetted, not names:
 //! those to which a name resolves, at each connection, and a connection is made to a vetted address alone. Redirects
 //! are not followed, variables of the environment do not name a proxy, and the body of an answer is read in part and
-//! dropped.
+//! dropped, or as it comes.
 
 mod address;
 mod allow;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Response};
 
 pub(crate) use allow::AllowList;
+pub(crate) use reqwest::Url;
 
 /// The longest time in which a connection is established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest time for a request and its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time for which nothing comes of an answer that is read as it comes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest number of hosts whose clients are kept.
+const MAX_CLIENTS: usize = 256;
 
 /// The most bytes that are read of an answer's body. A body that is read to its end lets the connection be used again.
 const MAX_BODY_BYTES: usize = 4 << 10;
@@ -76,33 +84,7 @@ impl EgressTarget {
     /// Checks a URL by the rules. The addresses of its host name are vetted at each connection.
     pub(crate) fn new(url: &str, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
         let url = Url::parse(url).map_err(|_| EgressRefused::NoUrl)?;
-        let encrypted = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(EgressRefused::NoUrl.into()),
-        };
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(EgressRefused::NoUrl.into());
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(EgressRefused::Userinfo.into());
-        }
-        let rule = EgressRule { allow: allow.clone(), port, encrypted };
-        // An address in a URL is never resolved, so it is checked here. The parser has read all ways to write one.
-        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            rule.check("", ip)?;
-        }
-        let builder = Client::builder();
-        // A machine without certificates of authorities can still send to its own network without TLS.
-        let builder = if encrypted { builder } else { builder.tls_certs_only([]) };
-        let client = builder
-            .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let client = vetting_client(&url, allow)?.timeout(REQUEST_TIMEOUT).build()?;
         Ok(Self { url, client })
     }
 
@@ -131,6 +113,108 @@ impl EgressTarget {
         };
         let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
         Ok(status)
+    }
+}
+
+/// Checks a URL by the rules, and returns a client for its host that connects to vetted addresses alone.
+fn vetting_client(url: &Url, allow: &Arc<AllowList>) -> Result<ClientBuilder, EgressRefused> {
+    let encrypted = match url.scheme() {
+        "https" => true,
+        "http" => false,
+        _ => return Err(EgressRefused::NoUrl),
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(EgressRefused::NoUrl);
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(EgressRefused::Userinfo);
+    }
+    let rule = EgressRule { allow: allow.clone(), port, encrypted };
+    // An address in a URL is never resolved, so it is checked here. The parser has read all ways to write one.
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        rule.check("", ip)?;
+    }
+    let builder = Client::builder();
+    // A machine without certificates of authorities can still send to its own network without TLS.
+    let builder = if encrypted { builder } else { builder.tls_certs_only([]) };
+    Ok(builder
+        .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
+        .redirect(Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION"))))
+}
+
+/// The clients for the hosts that requests go to. A client keeps connections, and is made once for each host and port.
+pub(crate) struct EgressClients {
+    allow: Arc<AllowList>,
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+impl EgressClients {
+    pub(crate) fn new(allow: Arc<AllowList>) -> Self {
+        Self { allow, clients: Mutex::default() }
+    }
+
+    /// Reads what is at a URL, or asks about it with HEAD. Redirects are not followed.
+    pub(crate) async fn read(&self, request: EgressRead<'_>) -> Result<EgressAnswer, SendError> {
+        let EgressRead { method, url, headers } = request;
+        let client = self.client(url)?;
+        let sending = client.request(method, url.clone()).headers(headers).send();
+        Ok(EgressAnswer(sending.await.map_err(send_error)?))
+    }
+
+    fn client(&self, url: &Url) -> Result<Client, SendError> {
+        let origin = url.origin().ascii_serialization();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&origin) {
+            return Ok(client.clone());
+        }
+        let client = vetting_client(url, &self.allow).map_err(SendError::Refused)?;
+        let client = client.read_timeout(IDLE_TIMEOUT).build().map_err(send_error)?;
+        // Redirects choose hosts, so their number needs a bound.
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
+        }
+        clients.insert(origin, client.clone());
+        Ok(client)
+    }
+}
+
+/// A request that reads.
+pub(crate) struct EgressRead<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    pub(crate) headers: HeaderMap,
+}
+
+/// An answer whose body is read as it comes.
+pub(crate) struct EgressAnswer(Response);
+
+impl EgressAnswer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&str> {
+        self.0.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns the next bytes of the body, or `None` at its end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, SendError> {
+        self.0.chunk().await.map_err(send_error)
+    }
+
+    /// Reads the whole body. Returns `None` if it is longer than `limit`.
+    pub(crate) async fn read_all(&mut self, limit: usize) -> Result<Option<Bytes>, SendError> {
+        let mut all = BytesMut::new();
+        while let Some(frame) = self.next().await? {
+            if all.len() + frame.len() > limit {
+                return Ok(None);
+            }
+            all.extend_from_slice(&frame);
+        }
+        Ok(Some(all.freeze()))
     }
 }
 

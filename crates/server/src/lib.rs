@@ -17,3 +17,4 @@ mod ops;
 pub mod routes;
 pub mod run;
 mod stores;
+mod upstream_client;

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use axum::Router;
 use blob::{BlobStore, MemoryStore};
 use engine::Engine;
+use http::HeaderValue;
 use identity::Clock;
 use meta::{DatabaseLocation, Meta};
 use model::manifest;
@@ -37,6 +38,7 @@ use crate::notifications::WebhookEndpoint;
 use crate::operator;
 use crate::routes;
 use crate::stores;
+use crate::upstream_client::UpstreamClient;
 use web::app::{App, AppState};
 use web::audit::AuditLog;
 use web::auth::{Authenticator, refusal};
@@ -101,7 +103,8 @@ impl RunningServer {
     /// Opens the stores, and listens only then: a client that connects finds a registry that is ready.
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
         let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = options;
-        let webhooks = webhook_endpoints(&config, &authenticate)?;
+        let allow = Arc::new(allowed_targets(&config, &authenticate)?);
+        let webhooks = WebhookEndpoint::read_all(&config, &allow)?;
         let tls = ServerTls::read(&config.tls)?;
         let missing_key =
             if permits.new_master_key { MissingKeyAction::Renew } else { MissingKeyAction::Refuse };
@@ -113,7 +116,10 @@ impl RunningServer {
         let meta = meta.with_observer(metrics.transaction_observer());
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
+        let loop_mark = HeaderValue::from_str(&meta::Id::random().to_string())?;
+        let upstreams = Arc::new(UpstreamClient::new(allow, loop_mark.clone()));
         let settings = engine_settings(&config, &webhooks, &authenticate);
+        let settings = engine::Settings { upstreams, ..settings };
         let engine = Engine::new(meta, blobs, clock, settings, key);
         // A refused start must not have changed anything.
         if matches!(authenticate, Authenticator::Dev) && !permits.dev_with_accounts {
@@ -147,6 +153,7 @@ impl RunningServer {
             sending: SendMemory::new(config.limits.download_memory.get()),
             metrics,
             audit,
+            loop_mark,
         });
         ServerParts { config, app, tls, webhooks, data, owner }.serve(listener).await
     }
@@ -251,7 +258,7 @@ impl ServerParts {
 /// Returns the domains of the settings. Hosts are compared in small letters.
 pub(crate) fn registry_domains(config: &Config) -> anyhow::Result<RegistryDomains> {
     let domains = config.domains.iter().map(|domain| domain.to_ascii_lowercase());
-    Ok(RegistryDomains::new(domains, config.location()?))
+    Ok(RegistryDomains::new(domains, config.location()?).with_mirrors(config.mirrors()?))
 }
 
 /// Returns the memory for manifests, which is as large as that for uploads. One largest manifest has to fit in.
@@ -273,18 +280,14 @@ fn engine_settings(
     settings
 }
 
-/// Reads the webhooks of the settings. Addresses of this machine are allowed where `egress.allow` opens them, and in
-/// `--dev`, where everybody may do everything anyway.
-fn webhook_endpoints(
-    config: &Config,
-    authenticate: &Authenticator,
-) -> anyhow::Result<Vec<WebhookEndpoint>> {
+/// Returns the targets that the server may reach besides public addresses. Addresses of this machine are allowed where
+/// `egress.allow` opens them, and in `--dev`, where everybody may do everything anyway.
+fn allowed_targets(config: &Config, authenticate: &Authenticator) -> anyhow::Result<AllowList> {
     let allow = AllowList::new(&config.egress.allow)?;
-    let allow = match authenticate {
+    Ok(match authenticate {
         Authenticator::Dev => allow.and_loopback(),
         Authenticator::Accounts(_) => allow,
-    };
-    WebhookEndpoint::read_all(config, &Arc::new(allow))
+    })
 }
 
 /// The stores of a server, open, and the key that opens what is sealed in them.

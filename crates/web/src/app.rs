@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::Engine;
+use http::{HeaderName, HeaderValue};
 use model::name::RepositoryName;
 use model::registry_host::RegistryDomains;
 
@@ -51,7 +52,13 @@ pub struct AppState {
     pub metrics: Metrics,
     /// The log of who did what.
     pub audit: AuditLog,
+    /// The value of [`LOOP_MARK`] in this server's own requests to other registries.
+    pub loop_mark: HeaderValue,
 }
+
+/// The header by which a server recognises its own requests: a remote repository may name, by way of others, the very
+/// server that it is on.
+pub const LOOP_MARK: HeaderName = HeaderName::from_static("x-berth-fetch");
 
 impl App {
     /// Creates the application from its parts.

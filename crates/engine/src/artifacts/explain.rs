@@ -3,22 +3,19 @@
 use std::time::Instant;
 
 use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
-use meta::repositories;
-use meta::versions;
-use meta::{Id, Tx};
+use meta::{Tx, versions};
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
 use model::permissions::artifactregistry;
 use model::principal::Principal;
 use model::reference::Reference;
-use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::access::{ImageHolding, find_repository};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::download_rules::check_download;
-use crate::upstream_set::{Upstream, UpstreamFault, UpstreamSet};
+use crate::upstream_set::{RepositoryReads, Upstream, UpstreamFault, UpstreamSet};
 
 /// The answers of the upstreams of a virtual repository for one image.
 #[derive(Debug)]
@@ -107,13 +104,13 @@ impl Engine {
         let (image, reference) = parse_image(image)?;
         let wanted = name.clone();
         let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
-        if repository.mode != ModeName::Virtual {
+        let reads = self.repository_reads(name, &repository).await?;
+        let RepositoryReads::Upstreams(set) = reads else {
             let mode = repository.mode.word();
             return Err(EngineError::Precondition(format!(
-                "{name} is a {mode} repository: it has no upstreams to choose from"
+                "{name} is a {mode} repository, which has no upstreams in this registry"
             )));
-        }
-        let set = self.upstream_set(&repository.id).await?;
+        };
         let asked = set.clone();
         let answers = self.read(move |tx| ask_upstreams(tx, &asked, &image, &reference)).await?;
         let answering = answers.iter().position(|answer| answer.outcome.answers(&set));
@@ -171,11 +168,19 @@ fn ask_upstreams(
     for upstream in set.all() {
         let started = Instant::now();
         let is_asked = asked.iter().any(|asked| asked.policy.id == upstream.policy.id);
-        let outcome = match upstream.repository {
-            _ if !is_asked => UpstreamOutcome::PinnedAway,
-            _ if is_answered => UpstreamOutcome::NotAsked,
-            Err(fault) => UpstreamOutcome::Failed(fault),
-            Ok(id) => ask_upstream(tx, id, image, reference)?,
+        let outcome = if !is_asked {
+            UpstreamOutcome::PinnedAway
+        } else if is_answered {
+            UpstreamOutcome::NotAsked
+        } else {
+            let asked = std::slice::from_ref(upstream);
+            let answer =
+                set.find(tx, asked, image, &mut |tx, holding| look(tx, holding, reference));
+            match answer {
+                Ok(found) => found.unwrap_or(UpstreamOutcome::NotFound),
+                Err(EngineError::UpstreamFailed { fault, .. }) => UpstreamOutcome::Failed(fault),
+                Err(error) => return Err(error),
+            }
         };
         is_answered |= outcome.answers(set);
         let micros = started.elapsed().as_micros() as u64;
@@ -184,23 +189,20 @@ fn ask_upstreams(
     Ok(answers)
 }
 
-fn ask_upstream(
+/// Looks for a manifest in one repository.
+fn look(
     tx: &mut Tx<'_>,
-    repository: Id,
-    image: &ImageName,
+    holding: &ImageHolding,
     reference: &Reference,
-) -> Result<UpstreamOutcome, EngineError> {
-    let rows = repositories::list_with_image(tx, &[repository], image.as_str())?;
-    let Some(repository) = rows.into_iter().next() else { return Ok(UpstreamOutcome::NotFound) };
-    let holding = ImageHolding { repository, image: image.clone() };
+) -> Result<Option<UpstreamOutcome>, EngineError> {
     let version = match reference {
         Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
         Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
     };
-    let Some(version) = version else { return Ok(UpstreamOutcome::NotFound) };
+    let Some(version) = version else { return Ok(None) };
     match check_download(tx, &holding.repository, holding.image(), &version) {
-        Ok(()) => Ok(UpstreamOutcome::Found(version.digest)),
-        Err(EngineError::DownloadDenied(digest)) => Ok(UpstreamOutcome::Denied(digest)),
+        Ok(()) => Ok(Some(UpstreamOutcome::Found(version.digest))),
+        Err(EngineError::DownloadDenied(digest)) => Ok(Some(UpstreamOutcome::Denied(digest))),
         Err(error) => Err(error),
     }
 }

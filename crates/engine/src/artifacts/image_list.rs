@@ -255,7 +255,7 @@ impl Engine {
         name: &PackageName,
     ) -> Result<PackageDetails, EngineError> {
         let context = self.image_context(authorized, artifactregistry::PACKAGES_GET, name).await?;
-        let source = self.source_of_list(&context).await?;
+        let source = self.source_of(&context).await?;
         self.read_by_key(move |tx| {
             let package = source.find(tx, |tx, holding| {
                 Ok(packages::find_details(tx, &holding.repository.id, holding.image())?)

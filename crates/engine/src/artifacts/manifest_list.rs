@@ -9,11 +9,9 @@ use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, Tim
 use meta::{Id, MetaError, Tx, tags, versions};
 use model::list_filter::SortDirection;
 use model::name::RepositoryName;
-use model::repository::ModeName;
 
 use crate::access::{ImageContext, find_repository};
 use crate::artifacts::listing::{RowFilter, read_page};
-use crate::content::source::ContentSource;
 use crate::content::tag_list::find_packages;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -40,23 +38,12 @@ impl Engine {
         self.listed_repositories(name, &repository).await
     }
 
-    /// Returns the source of what the APIs show of an image. A remote repository shows what it has.
-    pub(crate) async fn source_of_list(
-        &self,
-        image: &ImageContext,
-    ) -> Result<ContentSource, EngineError> {
-        match image.repository().mode {
-            ModeName::Remote => Ok(ContentSource::Local(image.holding.clone())),
-            ModeName::Standard | ModeName::Virtual => self.source_of(image).await,
-        }
-    }
-
     /// Returns the ids of the image in the repositories whose rows a list of the image shows.
     pub(crate) async fn packages_of_list(
         &self,
         image: &Arc<ImageContext>,
     ) -> Result<Vec<Id>, EngineError> {
-        let (source, image) = (self.source_of_list(image).await?, image.clone());
+        let (source, image) = (self.source_of(image).await?, image.clone());
         self.read_by_key(move |tx| {
             let packages = find_packages(tx, &source.repositories()?, image.image_name())?;
             if packages.is_empty() { Err(package_unknown(&image)) } else { Ok(packages) }

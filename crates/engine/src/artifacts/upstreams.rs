@@ -68,7 +68,7 @@ impl Engine {
         .await
     }
 
-    /// Lists the virtual repositories that read a repository.
+    /// Lists the repositories that read a repository.
     pub async fn list_virtual_readers(
         &self,
         authorized: &Authorized,
@@ -146,9 +146,6 @@ pub(crate) fn store_upstreams(
             continue;
         }
         let upstream_id = check_upstream(tx, name, new.mode.name(), upstream)?;
-        if new.mode.name() != ModeName::Virtual {
-            continue;
-        }
         upstreams::delete(tx, &repository.id, upstream)?;
         let (upstream, added_by) = (upstream.clone(), added_by.to_owned());
         let row = UpstreamRow { upstream, upstream_id, added_by, added_at: now, stop: None };

@@ -313,7 +313,11 @@ impl RepoAccess<Pull> {
     ) -> Result<BlobContent, EngineError> {
         let repository = match source {
             ContentSource::Local(holding) => holding.repository.id,
-            ContentSource::Virtual(source) => {
+            ContentSource::Remote(source) => {
+                source.prepare_blob(digest).await?;
+                source.holding().repository.id
+            }
+            ContentSource::Upstreams(source) => {
                 let wanted = digest.clone();
                 let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
                 let repository = self.engine.read_by_key(find).await?;

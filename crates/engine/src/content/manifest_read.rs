@@ -7,7 +7,9 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::access::{Pull, RepoAccess};
+use crate::content::source::ContentSource;
 use crate::error::EngineError;
+use crate::remote_fetch::Freshness;
 use crate::tags::download_rules::check_download;
 
 /// A manifest as it is served.
@@ -21,6 +23,8 @@ pub struct PulledManifest {
     pub size: u64,
     /// The bytes, which are empty if only the properties were asked for.
     pub bytes: Bytes,
+    /// The seconds since the upstream of a remote repository has confirmed the tag, if it cannot be asked now.
+    pub stale_for: Option<u64>,
 }
 
 impl PulledManifest {
@@ -30,17 +34,37 @@ impl PulledManifest {
             media_type: version.media_type,
             size: version.manifest_bytes as u64,
             bytes,
+            stale_for: None,
         }
     }
 }
 
+/// Sees to it that a remote repository has the manifest, if its upstream has it. Returns the time at which the upstream
+/// confirmed the tag last, if it cannot be asked now.
+async fn prepare(
+    source: &ContentSource,
+    reference: &Reference,
+) -> Result<Option<i64>, EngineError> {
+    let ContentSource::Remote(remote) = source else { return Ok(None) };
+    match remote.prepare_manifest(reference).await? {
+        Freshness::Fresh => Ok(None),
+        Freshness::Stale { confirmed_at } => Ok(Some(confirmed_at)),
+    }
+}
+
 impl RepoAccess<Pull> {
+    fn seconds_since(&self, time: i64) -> u64 {
+        ((self.engine.clock.now() - time).max(0) / 1_000_000) as u64
+    }
+
     /// Returns the properties of a manifest. Counts no pull.
     pub async fn stat_manifest(
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let (source, wanted) = (self.source().await?, reference.clone());
+        let source = self.source().await?;
+        let confirmed_at = prepare(&source, reference).await?;
+        let wanted = reference.clone();
         let read = self.engine.read_by_key(move |tx| {
             source.find(tx, |tx, holding| {
                 let version = match &wanted {
@@ -59,7 +83,8 @@ impl RepoAccess<Pull> {
         });
         let version = read.await?;
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
-        Ok(PulledManifest::new(version, Bytes::new()))
+        let age = confirmed_at.map(|at| self.seconds_since(at));
+        Ok(PulledManifest { stale_for: age, ..PulledManifest::new(version, Bytes::new()) })
     }
 
     /// Returns a manifest with its bytes, and counts a pull.
@@ -67,7 +92,9 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let (source, wanted) = (self.source().await?, reference.clone());
+        let source = self.source().await?;
+        let confirmed_at = prepare(&source, reference).await?;
+        let wanted = reference.clone();
         let read = self.engine.read_by_key(move |tx| {
             source.find(tx, |tx, holding| {
                 let version = match &wanted {
@@ -89,6 +116,7 @@ impl RepoAccess<Pull> {
             version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         self.engine.pulls.count(&version, self.engine.clock.now());
         let bytes = self.engine.shared_manifests.share(&version.digest, bytes)?;
-        Ok(PulledManifest::new(version, bytes))
+        let age = confirmed_at.map(|at| self.seconds_since(at));
+        Ok(PulledManifest { stale_for: age, ..PulledManifest::new(version, bytes) })
     }
 }

@@ -90,6 +90,13 @@ impl NewManifest {
     }
 }
 
+impl NewManifest {
+    /// Returns the descriptor of the config.
+    pub(crate) fn config(&self) -> Option<&Descriptor> {
+        self.manifest.config.as_ref()
+    }
+}
+
 impl Engine {
     /// Parses a manifest without delaying other requests.
     pub async fn read_manifest(

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use model::byte_range::ContentRange;
 
+use crate::body_error::BodyError;
 use crate::engine::Engine;
-use crate::error::{BodyError, EngineError};
+use crate::error::EngineError;
 
 /// The bytes of a request, as they come.
 pub type UploadBody<'a> = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send + 'a>>;

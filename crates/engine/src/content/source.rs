@@ -1,8 +1,8 @@
 //! The source of a read: the repositories whose rows answer for manifests, tags, referrers and blobs of an image.
 //!
-//! A standard repository answers from its own rows, a virtual one from the rows of its upstreams. Reads name a
-//! [`ContentSource`] and not a repository. A remote repository, which fetches first, can become one more variant here,
-//! and every read that does not handle it stops compiling.
+//! A standard repository answers from its own rows. A virtual one, and a remote one of a repository of this registry,
+//! answer from the rows of their upstreams. A remote repository of another registry fetches first what a pull needs, and
+//! answers from its own rows. Reads name a [`ContentSource`] and not a repository.
 
 use std::sync::Arc;
 
@@ -13,30 +13,37 @@ use model::name::{ImageName, RepositoryName};
 use model::repository::ModeName;
 
 use crate::access::{ImageContext, ImageHolding, Pull, RepoAccess};
+use crate::content::remote::RemoteSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::upstream_set::{Upstream, UpstreamSet};
+use crate::upstream_set::{RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet};
 
 /// The source of a read.
 #[derive(Clone)]
 pub(crate) enum ContentSource {
     /// The rows of one repository.
     Local(Arc<ImageHolding>),
-    /// The rows of the upstreams of a virtual repository.
-    Virtual(Arc<VirtualSource>),
+    /// The rows of the upstreams of a repository.
+    Upstreams(UpstreamSource),
+    /// Another registry. What was fetched from it is in the repository's own rows.
+    Remote(Box<RemoteSource>),
 }
 
-/// An image in the upstreams of a virtual repository.
-pub(crate) struct VirtualSource {
-    upstreams: ListedUpstreams,
+/// An image in the upstreams of a repository.
+#[derive(Clone)]
+pub(crate) struct UpstreamSource {
+    set: Arc<UpstreamSet>,
     image: ImageName,
 }
 
-/// The upstreams of a virtual repository, and its name.
-pub(crate) struct ListedUpstreams {
-    repository: RepositoryName,
-    set: Arc<UpstreamSet>,
+/// The rows of an image in the repositories that hold it, in any order.
+struct ImageHoldings<'a> {
+    image: &'a ImageName,
+    holdings: Vec<ImageHolding>,
 }
+
+/// The search of one repository for something of an image.
+type Look<'a, T> = dyn FnMut(&mut Tx<'_>, &ImageHolding) -> Result<Option<T>, EngineError> + 'a;
 
 impl RepoAccess<Pull> {
     /// Returns the source of the image's content.
@@ -47,58 +54,53 @@ impl RepoAccess<Pull> {
 
 impl Engine {
     /// Returns the source of an image's content.
-    ///
-    /// # Errors
-    /// Fails for a remote repository: these are stored, but not served yet.
     pub(crate) async fn source_of(
         &self,
         image: &ImageContext,
     ) -> Result<ContentSource, EngineError> {
-        match image.repository().mode {
-            ModeName::Standard => Ok(ContentSource::Local(image.holding.clone())),
-            ModeName::Remote => Err(EngineError::ModeNotServed(image.repository_name.clone())),
-            ModeName::Virtual => {
-                let set = self.upstream_set(&image.repository().id).await?;
-                let repository = image.repository_name.clone();
-                let upstreams = ListedUpstreams { repository, set };
+        Ok(match self.repository_reads(&image.repository_name, image.repository()).await? {
+            RepositoryReads::Nothing => ContentSource::Local(image.holding.clone()),
+            RepositoryReads::Upstreams(set) => {
                 let image = image.holding.image.clone();
-                Ok(ContentSource::Virtual(Arc::new(VirtualSource { upstreams, image })))
+                ContentSource::Upstreams(UpstreamSource { set, image })
             }
-        }
+            RepositoryReads::Registry(url) => {
+                ContentSource::Remote(Box::new(self.remote_source(image, url)))
+            }
+        })
     }
 
-    /// Returns the ids of the repositories that answer a list of all images, in the order in which they are asked: the
-    /// repository itself, or the upstreams of a virtual one.
+    /// Returns the ids of the repositories that answer a list of all images, in the order in which they are asked.
     pub(crate) async fn listed_repositories(
         &self,
         name: &RepositoryName,
         repository: &RepositoryRow,
     ) -> Result<Vec<Id>, EngineError> {
-        match repository.mode {
-            // A remote repository lists what it has.
-            ModeName::Standard | ModeName::Remote => Ok(vec![repository.id]),
-            ModeName::Virtual => {
-                let set = self.upstream_set(&repository.id).await?;
-                let upstreams = ListedUpstreams { repository: name.clone(), set: set.clone() };
-                upstreams.ids(set.all())
-            }
+        match self.repository_reads(name, repository).await? {
+            RepositoryReads::Upstreams(set) => set.listed_ids(set.all(), ""),
+            // A remote repository of another registry lists what it has fetched.
+            RepositoryReads::Nothing | RepositoryReads::Registry(_) => Ok(vec![repository.id]),
         }
     }
 
-    /// Returns the upstreams of a virtual repository. They are remembered under the epoch of access, which every change
-    /// of a repository raises.
-    pub(crate) async fn upstream_set(
+    /// Returns what a repository reads besides its own rows. It is remembered under the epoch of access, which every
+    /// change of a repository raises.
+    pub(crate) async fn repository_reads(
         &self,
-        repository: &Id,
-    ) -> Result<Arc<UpstreamSet>, EngineError> {
-        let epoch = self.identity.epoch().await?;
-        if let Some(set) = self.upstream_sets.get(repository, epoch) {
-            return Ok(set);
+        name: &RepositoryName,
+        repository: &RepositoryRow,
+    ) -> Result<RepositoryReads, EngineError> {
+        if repository.mode == ModeName::Standard {
+            return Ok(RepositoryReads::Nothing);
         }
-        let id = *repository;
-        let set = Arc::new(self.read(move |tx| Ok(UpstreamSet::read(tx, &id)?)).await?);
-        self.upstream_sets.put(id, epoch, set.clone());
-        Ok(set)
+        let epoch = self.identity.epoch().await?;
+        if let Some(reads) = self.upstream_sets.get(&repository.id, epoch) {
+            return Ok(reads);
+        }
+        let (name, row) = (name.clone(), repository.clone());
+        let reads = self.read(move |tx| Ok(RepositoryReads::read(tx, &name, &row)?)).await?;
+        self.upstream_sets.put(repository.id, epoch, reads.clone());
+        Ok(reads)
     }
 }
 
@@ -115,7 +117,11 @@ impl ContentSource {
     ) -> Result<Option<T>, EngineError> {
         match self {
             Self::Local(holding) => look(tx, holding),
-            Self::Virtual(source) => source.find(tx, look),
+            Self::Remote(source) => look(tx, source.holding()),
+            Self::Upstreams(source) => {
+                let asked = source.set.asked_for(source.image.as_str());
+                source.set.find(tx, asked, &source.image, &mut look)
+            }
         }
     }
 
@@ -126,76 +132,112 @@ impl ContentSource {
     pub(crate) fn repositories(&self) -> Result<Vec<Id>, EngineError> {
         match self {
             Self::Local(holding) => Ok(vec![holding.repository.id]),
-            Self::Virtual(source) => source.upstreams.ids(source.asked()),
+            Self::Remote(source) => Ok(vec![source.holding().repository.id]),
+            Self::Upstreams(UpstreamSource { set, image }) => {
+                set.listed_ids(set.asked_for(image.as_str()), image.as_str())
+            }
         }
     }
 }
 
-impl VirtualSource {
-    pub(crate) fn asked(&self) -> &[Upstream] {
-        self.upstreams.set.asked_for(self.image.as_str())
-    }
-
-    fn find<T>(
+impl UpstreamSource {
+    /// Returns the id of the repository that a blob is read from: the first one with a manifest that names it. A blob is
+    /// the same wherever it comes from, so an upstream that cannot answer is passed over.
+    pub(crate) fn find_blob_repository(
         &self,
         tx: &mut Tx<'_>,
-        mut look: impl FnMut(&mut Tx<'_>, &ImageHolding) -> Result<Option<T>, EngineError>,
+        digest: &Digest,
+    ) -> Result<Option<Id>, EngineError> {
+        let ids = ids_of(self.set.asked_for(self.image.as_str()), self.image.as_str());
+        let holding = repositories::list_with_blob(tx, &ids, digest)?;
+        Ok(ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id)))
+    }
+}
+
+impl UpstreamSet {
+    /// Returns what the first of some upstreams finds that finds something of an image.
+    pub(crate) fn find<T>(
+        &self,
+        tx: &mut Tx<'_>,
+        asked: &[Upstream],
+        image: &ImageName,
+        look: &mut Look<'_, T>,
     ) -> Result<Option<T>, EngineError> {
-        let holdings = self.holdings(tx)?;
-        for upstream in self.asked() {
-            let Some(id) = self.upstreams.id(upstream)? else { continue };
-            let Some(holding) = holdings.iter().find(|holding| holding.repository.id == id) else {
-                continue;
+        let ids = ids_of(asked, image.as_str());
+        let rows = repositories::list_with_image(tx, &ids, image.as_str())?;
+        let holding = |repository| ImageHolding { repository, image: image.clone() };
+        let holdings = rows.into_iter().map(holding).collect();
+        self.find_among(tx, asked, &ImageHoldings { image, holdings }, look)
+    }
+
+    /// Does what `find` does, in the rows of the repositories that hold the image.
+    fn find_among<T>(
+        &self,
+        tx: &mut Tx<'_>,
+        asked: &[Upstream],
+        held: &ImageHoldings<'_>,
+        look: &mut Look<'_, T>,
+    ) -> Result<Option<T>, EngineError> {
+        for upstream in asked {
+            let found = match &upstream.content {
+                UpstreamContent::Own(id) => {
+                    match held.holdings.iter().find(|holding| holding.repository.id == *id) {
+                        Some(holding) => look(tx, holding),
+                        None => Ok(None),
+                    }
+                }
+                UpstreamContent::Upstreams(set) => {
+                    set.find_among(tx, set.asked_for(held.image.as_str()), held, look)
+                }
+                UpstreamContent::Fault(fault) => Err(self.failure(upstream, *fault)),
             };
-            if let Some(found) = look(tx, holding)? {
+            if let Some(found) = self.unless_passed_over(upstream, found)?.flatten() {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    /// Returns the rows of the image in those upstreams that hold it, in any order.
-    fn holdings(&self, tx: &mut Tx<'_>) -> Result<Vec<ImageHolding>, EngineError> {
-        let rows = repositories::list_with_image(tx, &ids(self.asked()), self.image.as_str())?;
-        let holding = |repository| ImageHolding { repository, image: self.image.clone() };
-        Ok(rows.into_iter().map(holding).collect())
+    /// Returns the ids of the repositories of some upstreams that answer a list.
+    fn listed_ids(&self, asked: &[Upstream], image: &str) -> Result<Vec<Id>, EngineError> {
+        let mut ids = Vec::new();
+        for upstream in asked {
+            let own = match &upstream.content {
+                UpstreamContent::Own(id) => Ok(vec![*id]),
+                UpstreamContent::Upstreams(set) if image.is_empty() => {
+                    set.listed_ids(set.all(), image)
+                }
+                UpstreamContent::Upstreams(set) => set.listed_ids(set.asked_for(image), image),
+                UpstreamContent::Fault(fault) => Err(self.failure(upstream, *fault)),
+            };
+            ids.extend(self.unless_passed_over(upstream, own)?.unwrap_or_default());
+        }
+        Ok(ids)
     }
 
-    /// Returns the id of the repository that a blob is read from: the first upstream with a manifest that names it. A
-    /// blob is the same wherever it comes from, so an upstream that cannot answer is passed over.
-    pub(crate) fn find_blob_repository(
+    /// Returns the answer of an upstream, or `None` if the upstream cannot answer and the failure policy passes it over.
+    /// An error of an upstream's own upstream becomes one of this repository: who reads it knows no others.
+    fn unless_passed_over<T>(
         &self,
-        tx: &mut Tx<'_>,
-        digest: &Digest,
-    ) -> Result<Option<Id>, EngineError> {
-        let ids = ids(self.asked());
-        let holding = repositories::list_with_blob(tx, &ids, digest)?;
-        Ok(ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id)))
-    }
-}
-
-impl ListedUpstreams {
-    /// Returns the ids of the repositories of these upstreams.
-    fn ids(&self, asked: &[Upstream]) -> Result<Vec<Id>, EngineError> {
-        let ids = asked.iter().map(|upstream| self.id(upstream));
-        Ok(ids.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-    }
-
-    /// Returns the id of an upstream's repository, or `None` if the upstream cannot answer and the failure policy
-    /// passes it over.
-    fn id(&self, upstream: &Upstream) -> Result<Option<Id>, EngineError> {
-        match upstream.repository {
-            Ok(id) => Ok(Some(id)),
-            Err(_) if self.set.falls_through() => Ok(None),
-            Err(fault) => {
-                let (repository, upstream) = (self.repository.clone(), upstream.policy.id.clone());
-                Err(EngineError::UpstreamFailed { repository, upstream, fault })
-            }
+        upstream: &Upstream,
+        answer: Result<T, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        match answer {
+            Err(EngineError::UpstreamFailed { .. }) if self.falls_through() => Ok(None),
+            Err(EngineError::UpstreamFailed { fault, .. }) => Err(self.failure(upstream, fault)),
+            answer => answer.map(Some),
         }
     }
+
+    fn failure(&self, upstream: &Upstream, fault: UpstreamFault) -> EngineError {
+        let (repository, upstream) = (self.name.clone(), upstream.policy.id.clone());
+        EngineError::UpstreamFailed { repository, upstream, fault }
+    }
 }
 
-/// Returns the ids of the repositories of those upstreams that can answer.
-fn ids(upstreams: &[Upstream]) -> Vec<Id> {
-    upstreams.iter().filter_map(|upstream| upstream.repository.ok()).collect()
+/// Returns the ids of the repositories whose own rows may answer for an image.
+fn ids_of(asked: &[Upstream], image: &str) -> Vec<Id> {
+    let mut ids = Vec::new();
+    asked.iter().for_each(|upstream| upstream.add_ids(image, &mut ids));
+    ids
 }

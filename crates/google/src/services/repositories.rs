@@ -6,7 +6,7 @@ use engine::{EngineError, ListQuery, NewRepository, NewUpstreams, PageRequest, S
 use identity::Caller;
 use model::list_filter::ListFilter;
 use model::name::RepositoryName;
-use model::repository::RepositoryMode;
+use model::repository::{RemoteUpstream, RepositoryMode};
 use model::resource::Resource;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -145,6 +145,14 @@ impl ApiServices {
     ) -> Result<NewUpstreams, Status> {
         let UpstreamCheck { caller, trail, name } = adding;
         let engine = &self.app.engine;
+        if let RepositoryMode::Remote(RemoteUpstream::Url(url)) = &mode {
+            let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+            let host = rest.split('/').next().unwrap_or_default();
+            if self.app.domains.are_configured_for(host) {
+                let problem = "the upstream's URL is one of this registry: name the repository as projects/P/locations/L/repositories/R";
+                return Err(bad_field("repository.remote_repository_config", problem));
+            }
+        }
         let mut readable = HashSet::new();
         for upstream in engine.upstreams_to_add(name, &mode).await.map_err(failed)? {
             let resource = Resource::Repository(upstream.clone());

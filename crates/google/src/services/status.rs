@@ -97,7 +97,7 @@ impl From<EngineError> for GoogleError {
             | EngineError::InUse { .. }
             | EngineError::TagImmutable { .. } => Self::new(Code::FailedPrecondition, message),
             EngineError::InvalidArgument { field, problem } => Self::bad_field(field, problem),
-            EngineError::ModeNotServed(_) => Self::new(Code::Unimplemented, message),
+            EngineError::Upstream(_) => Self::new(Code::Unavailable, message),
             EngineError::InsufficientOauthScopes => Self::new(Code::PermissionDenied, message)
                 .with_info(
                     "ACCESS_TOKEN_SCOPE_INSUFFICIENT",

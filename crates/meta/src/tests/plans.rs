@@ -5,7 +5,7 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
     images, operations, outbox, packages, repositories, revoked_tokens, rules, tags, uploads,
-    upstreams, versions,
+    upstream_tags, upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -82,6 +82,7 @@ on_each! {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
             check(db, sql, &[text, id, id]).await;
         }
+        check(db, upstream_tags::FORGET_SQL, &[limit, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;

@@ -85,8 +85,7 @@ fn parse_image(text: &str, domains: &RegistryDomains) -> anyhow::Result<ImageArg
         Some((name, tag)) if !tag.contains('/') => name,
         Some(_) | None => without_digest,
     };
-    let ImagePath { project, repository, image } =
-        ImagePath::parse(name, place.repository.as_ref())?;
+    let ImagePath { project, repository, image } = place.parse_image_path(name)?;
     let repository = RepositoryName { project, location: place.location, repository };
     Ok(ImageArgument { repository, image: format!("{image}{}", &path[name.len()..]) })
 }

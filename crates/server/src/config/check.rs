@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::name::Location;
-use model::registry_host::domain_of_location_host;
-
 use model::locations::LOCATIONS;
+use model::name::{Location, RepositoryName};
+use model::registry_host::{
+    MirrorName, RegistryMirror, domain_of_location_host, has_host_characters,
+};
+
+use super::settings::MirrorSettings;
 
 /// The most characters of a DNS name.
 const MAX_NAME_LENGTH: usize = 253;
@@ -136,6 +139,33 @@ pub(super) fn location(text: &str) -> Result<(), String> {
     }
 }
 
+/// Reads the mirrors. Each has a host or a namespace, which no other one has.
+pub(super) fn mirrors(settings: &[MirrorSettings]) -> Result<Vec<RegistryMirror>, String> {
+    let mut mirrors: Vec<RegistryMirror> = Vec::new();
+    for MirrorSettings { host, ns, repository } in settings {
+        let name = match (host.as_str(), ns.as_str()) {
+            ("", "") => return Err("needs a host or an ns".to_owned()),
+            (host, "") => {
+                domain(host).map_err(|problem| format!("host {problem}"))?;
+                MirrorName::Host(host.to_ascii_lowercase())
+            }
+            ("", ns) if has_host_characters(ns) => MirrorName::Namespace(ns.to_owned()),
+            ("", ns) => return Err(format!("ns {ns:?} is no registry, such as \"docker.io\"")),
+            (_, _) => return Err("has a host and an ns: write two mirrors".to_owned()),
+        };
+        let Ok(repository) = repository.parse::<RepositoryName>() else {
+            return Err(format!(
+                "repository {repository:?} is no repository: write \"projects/P/locations/L/repositories/R\""
+            ));
+        };
+        if mirrors.iter().any(|mirror| mirror.name == name) {
+            return Err(format!("{host}{ns} has two repositories"));
+        }
+        mirrors.push(RegistryMirror { name, repository });
+    }
+    Ok(mirrors)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +175,33 @@ mod tests {
         let said = outcome.err().unwrap_or_default();
         let right = if expected.is_empty() { said.is_empty() } else { said.contains(expected) };
         assert!(right, "{said:?} instead of {expected:?}");
+    }
+
+    #[test]
+    fn mirrors_have_one_name_and_one_repository() {
+        let repository = "projects/p-1/locations/us-west1/repositories/r";
+        let check_mirrors = |named: &[(&str, &str, &str)], expected: &str| {
+            let settings = named.iter().map(|(host, ns, repository)| MirrorSettings {
+                host: (*host).to_owned(),
+                ns: (*ns).to_owned(),
+                repository: (*repository).to_owned(),
+            });
+            check(mirrors(&settings.collect::<Vec<_>>()).map(drop), expected);
+        };
+        let good = [
+            ("hub.example.com", "", repository),
+            ("", "docker.io", repository),
+            ("", "registry.example.com:5000", repository),
+        ];
+        check_mirrors(&good, "");
+        check_mirrors(&[], "");
+        check_mirrors(&[("", "", repository)], "needs a host or an ns");
+        check_mirrors(&[("hub.example.com", "docker.io", repository)], "write two mirrors");
+        check_mirrors(&[("https://hub.example.com", "", repository)], "host ");
+        check_mirrors(&[("", "docker.io/library", repository)], "is no registry");
+        check_mirrors(&[("", "docker.io", "p-1/r")], "is no repository");
+        let twice = [("", "docker.io", repository), ("", "docker.io", repository)];
+        check_mirrors(&twice, "docker.io has two repositories");
     }
 
     #[test]

@@ -60,6 +60,20 @@ pub struct Config {
     pub egress: EgressSettings,
     /// Web pages of other origins.
     pub cors: CorsSettings,
+    /// The names by which one repository is reached without its project and its own name.
+    pub mirror: Vec<MirrorSettings>,
+}
+
+/// A mirror: a host, or a namespace of containerd's, whose images are those of one repository. One of the two is set.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MirrorSettings {
+    /// The host by which clients reach the mirror, as `hub.example.com`, without a port.
+    pub host: String,
+    /// The registry that containerd asks for, as `docker.io`.
+    pub ns: String,
+    /// The repository, as `projects/P/locations/L/repositories/R`.
+    pub repository: String,
 }
 
 /// Encrypted connections.
@@ -246,6 +260,7 @@ impl Default for Config {
             notifications: Vec::new(),
             egress: EgressSettings::default(),
             cors: CorsSettings::default(),
+            mirror: Vec::new(),
         }
     }
 }

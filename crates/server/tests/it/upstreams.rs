@@ -4,6 +4,8 @@ mod administration;
 mod explained;
 mod failing;
 mod listed;
+mod mirrored;
+mod remote;
 mod served;
 
 use serde_json::{Value, json};

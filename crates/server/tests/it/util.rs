@@ -14,6 +14,7 @@ pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod routes;
+pub(crate) mod scripted_upstream;
 pub(crate) mod server;
 pub(crate) mod wire;
 
@@ -26,6 +27,7 @@ pub(crate) use image::{
 };
 pub(crate) use key::AccountKey;
 pub(crate) use receiver::{Receiver, ReceiverAnswer};
+pub(crate) use scripted_upstream::{ScriptedUpstream, UpstreamAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
 
 /// A server, or a database for one, that a test takes as its argument.

@@ -291,7 +291,7 @@ fn is_told_after_check(error: &EngineError) -> bool {
             | EngineError::ProjectUnknown(_)
             | EngineError::ResourceUnknown(_)
             | EngineError::Precondition(_)
-            | EngineError::ModeNotServed(_)
+            | EngineError::Upstream(_)
             | EngineError::ReadOnlyRepository { .. }
             | EngineError::UpstreamFailed { .. }
     )

@@ -13,8 +13,9 @@ use model::digest::Digest;
 use super::commit::{FinishedUpload, commit};
 
 use crate::access::{Push, RepoAccess};
+use crate::body_error::BodyError;
 use crate::content::receive::{ReceivedBytes, UploadChunk};
-use crate::error::{BodyError, EngineError};
+use crate::error::EngineError;
 
 /// A session as its row was when this request claimed it.
 pub(super) struct ClaimedUpload<'a> {

@@ -68,7 +68,7 @@ async fn a_deleted_upstream_is_not_passed_over(accounts: AccountServer) {
     expect_failed(owner.client.get(&path).await, "high", "its repository was deleted");
     accounts.create_repository(PROJECT, "high").await;
     let anew = push(&owner.client, "high", ("app", "1"), 3).await;
-    expect_failed(owner.client.get(&path).await, "high", "set the upstream policies again");
+    expect_failed(owner.client.get(&path).await, "high", "set the upstreams again");
     let body = virtual_body(&[policy("high", 2), policy("low", 1)], json!({}));
     owner.patch(&api_path(VIRTUAL, ""), &body).await.expect_status(200);
     assert_eq!(owner.client.tagged_digest(&image_in(VIRTUAL, "app"), "1").await, anew);

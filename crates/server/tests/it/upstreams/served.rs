@@ -1,9 +1,11 @@
 //! Pulls from a virtual repository.
 
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{VIRTUAL, api_path, image_in, push, set_up_virtual};
+use super::{
+    VIRTUAL, api_path, create_virtual, image_in, policy, push, set_up_virtual, virtual_body,
+};
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{
@@ -19,6 +21,8 @@ on_both![
     attack_25_readers_of_the_virtual_repository_read_nothing_else,
     rules_of_the_upstream_deny_downloads,
     pushes_and_deletes_are_refused,
+    a_remote_repository_reads_a_repository_of_this_registry,
+    a_virtual_repository_reads_through_a_remote_one,
     an_index_and_its_images_are_served
 ];
 
@@ -205,4 +209,69 @@ async fn an_index_and_its_images_are_served(accounts: AccountServer) {
     );
     let pulled = owner.get(&manifest_path(&image, member.digest())).await.expect_status(200);
     assert_eq!(pulled.text(), member.manifest);
+}
+
+/// The body of a remote repository that reads a repository of the first project.
+fn remote_body(upstream: &str) -> Value {
+    json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY", "remoteRepositoryConfig":
+        { "commonRepository": { "uri": repository_name(PROJECT, upstream) } } })
+}
+
+async fn a_remote_repository_reads_a_repository_of_this_registry(accounts: AccountServer) {
+    accounts.create_repository(PROJECT, "source").await;
+    create_virtual(&accounts, "remote", &remote_body("source")).await.expect_status(200);
+    let owner = &accounts.owner;
+    let digest = push(&owner.client, "source", ("app", "1"), 1).await;
+    let image = image_in("remote", "app");
+    assert_eq!(owner.client.tagged_digest(&image, "1").await, digest);
+    for blob in Image::new(1).blobs {
+        let pulled = owner.client.get(&blob_path(&image, digest_of(&blob))).await;
+        assert_eq!(pulled.expect_status(200).body, blob);
+    }
+    let tags = owner.client.get(&format!("/v2/{image}/tags/list")).await.expect_status(200).json();
+    assert_eq!(tags["tags"], json!(["1"]));
+    let images = owner.get(&api_path("remote", "/dockerImages")).await.expect_status(200).json();
+    assert_eq!(images["dockerImages"].as_array().map(Vec::len), Some(1));
+    let pushed = owner.client.post(&format!("/v2/{image}/blobs/uploads/"), "").await;
+    let pushed = pushed.expect_oci_error("405 UNSUPPORTED");
+    assert!(pushed.oci_message().contains("is a remote repository"), "{pushed:#?}");
+    // Its reader needs no permission on the other repository, whose administrators can stop it.
+    let shown = repository_name(PROJECT, "remote");
+    let reader = accounts.create_actor_with("reader", (READER, &shown)).await;
+    reader.client.get(&manifest_path(&image, "1")).await.expect_status(200);
+    let stop = json!({ "reader": shown });
+    owner.post(&api_path("source", ":stopVirtualReader"), &stop).await.expect_status(200);
+    let stopped = reader.client.get(&manifest_path(&image, "1")).await;
+    stopped.expect_oci_error("502 UNAVAILABLE");
+}
+
+async fn a_virtual_repository_reads_through_a_remote_one(accounts: AccountServer) {
+    for id in ["source", "low"] {
+        accounts.create_repository(PROJECT, id).await;
+    }
+    // The chain is: all -> remote -> inner, which is virtual and has a pin -> source, low.
+    let policies = [policy("source", 2), policy("low", 1)];
+    let pins = json!({ "pins": [{ "imagePrefix": "corp/", "upstreamId": "low" }] });
+    create_virtual(&accounts, "inner", &virtual_body(&policies, pins)).await.expect_status(200);
+    create_virtual(&accounts, "remote", &remote_body("inner")).await.expect_status(200);
+    let outer = virtual_body(&[policy("remote", 9), policy("low", 1)], json!({}));
+    create_virtual(&accounts, VIRTUAL, &outer).await.expect_status(200);
+    let owner = &accounts.owner;
+    push(&owner.client, "low", ("app", "1"), 1).await;
+    let source = push(&owner.client, "source", ("app", "1"), 2).await;
+    let image = image_in(VIRTUAL, "app");
+    assert_eq!(owner.client.tagged_digest(&image, "1").await, source);
+    let layer = digest_of(&Image::new(2).blobs[1]);
+    owner.client.get(&blob_path(&image, layer)).await.expect_status(200);
+    // The pin of the inner repository holds for those who come through.
+    push(&owner.client, "source", ("corp/app", "1"), 3).await;
+    let missing = owner.client.get(&manifest_path(&image_in(VIRTUAL, "corp/app"), "1")).await;
+    missing.expect_oci_error("404 MANIFEST_UNKNOWN");
+    // A failure deep below ends the request here, too, and names only what this repository reads.
+    let stop = json!({ "reader": repository_name(PROJECT, "inner") });
+    owner.post(&api_path("source", ":stopVirtualReader"), &stop).await.expect_status(200);
+    let failed = owner.client.get(&manifest_path(&image, "1")).await;
+    let failed = failed.expect_oci_error("502 UNAVAILABLE");
+    assert!(failed.oci_message().contains("the upstream \"remote\""), "{failed:#?}");
+    assert!(!failed.oci_message().contains("source"), "{failed:#?}");
 }

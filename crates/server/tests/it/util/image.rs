@@ -64,7 +64,16 @@ impl Image {
             r#"{{"architecture":"amd64","os":"linux","created":"2024-02-29T12:00:00Z","seed":{seed}}}"#
         );
         let layers = (0..layers).map(|n| random_bytes(100, seed * 10_000 + n));
-        let blobs: Vec<Bytes> = std::iter::once(Bytes::from(config)).chain(layers).collect();
+        Self::of_blobs(std::iter::once(Bytes::from(config)).chain(layers).collect())
+    }
+
+    /// An image with this layer.
+    pub(crate) fn of_layer(layer: Bytes) -> Self {
+        Self::of_blobs(vec![Bytes::from_static(br#"{"architecture":"amd64","os":"linux"}"#), layer])
+    }
+
+    /// An image whose config is the first of these blobs, and whose layers are the others.
+    fn of_blobs(blobs: Vec<Bytes>) -> Self {
         let layer = |bytes| descriptor_of("application/vnd.oci.image.layer.v1.tar+gzip", bytes);
         let manifest = json!({
             "schemaVersion": 2,

@@ -1,0 +1,94 @@
+//! Work that several requests wait for and that is done once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// The work that is being done now, by its key.
+pub(crate) struct Flights<K, T>(Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>);
+
+impl<K, T> Default for Flights<K, T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K, T> Flights<K, T>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// Waits for the work of a key, which is begun if nobody does it yet. The work goes on when those who wait leave.
+    /// Returns `None` if the work ended without a result, because it panicked.
+    pub(crate) async fn join<Work>(&self, key: K, work: impl FnOnce() -> Work) -> Option<T>
+    where
+        Work: Future<Output = T> + Send + 'static,
+    {
+        let mut result = {
+            let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match flights.get(&key) {
+                Some(running) => running.clone(),
+                None => {
+                    let (sender, receiver) = watch::channel(None);
+                    flights.insert(key.clone(), receiver.clone());
+                    let landing = Landing { flights: self.0.clone(), key };
+                    let work = work();
+                    tokio::spawn(async move {
+                        let result = work.await;
+                        // Whoever comes later starts anew, and finds what this work has done.
+                        drop(landing);
+                        sender.send_replace(Some(result));
+                    });
+                    receiver
+                }
+            }
+        };
+        let result = result.wait_for(Option::is_some).await;
+        result.ok().and_then(|result| result.clone())
+    }
+}
+
+/// Takes a key out when its work ends, however it ends.
+struct Landing<K: Hash + Eq, T> {
+    flights: Arc<Mutex<HashMap<K, watch::Receiver<Option<T>>>>>,
+    key: K,
+}
+
+impl<K: Hash + Eq, T> Drop for Landing<K, T> {
+    fn drop(&mut self) {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_once_for_all_who_wait() {
+        let (flights, runs) = (Flights::<u32, u32>::default(), Arc::new(AtomicU32::new(0)));
+        let work = || {
+            let runs = runs.clone();
+            async move {
+                tokio::task::yield_now().await;
+                runs.fetch_add(1, Ordering::Relaxed)
+            }
+        };
+        let results = join_all((0..50).map(|_| flights.join(1, work))).await;
+        assert_eq!(results, vec![Some(0); 50]);
+        assert_eq!(flights.join(1, work).await, Some(1), "later work is done anew");
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_leaves_nothing_behind() {
+        let flights = Flights::<u32, u32>::default();
+        assert_eq!(flights.join(1, || async { panic!("on purpose") }).await, None);
+        assert_eq!(flights.join(1, || async { 7 }).await, Some(7));
+    }
+}

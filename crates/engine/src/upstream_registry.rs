@@ -1,0 +1,150 @@
+//! The way to another registry, which the server provides: the engine makes no requests itself.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::digest::Digest;
+use model::reference::Reference;
+
+use crate::body_error::BodyError;
+
+/// An answer that comes later.
+pub type UpstreamFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, UpstreamProblem>> + Send + 'a>>;
+
+/// The bytes of a blob, as they come from another registry.
+pub type UpstreamBytes =
+    Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, BodyError>> + Send + 'static>>;
+
+/// An image of another registry.
+#[derive(Debug, Clone, Copy)]
+pub struct UpstreamImage<'a> {
+    /// The URL of the registry, as the settings of the repository have it.
+    pub url: &'a str,
+    /// The name of the image in this registry.
+    pub image: &'a str,
+}
+
+/// A manifest that another registry sent. Nothing of it was checked yet.
+#[derive(Debug)]
+pub struct UpstreamManifest {
+    /// The bytes, at most as many as a manifest may have.
+    pub bytes: Bytes,
+    /// The media type that the registry states.
+    pub media_type: Option<String>,
+    /// The digest that the registry states.
+    pub digest: Option<Digest>,
+}
+
+/// Requests to other registries.
+pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
+    /// Fetches a manifest.
+    fn fetch_manifest<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        reference: &'a Reference,
+    ) -> UpstreamFuture<'a, UpstreamManifest>;
+
+    /// Asks which digest a tag names. `None` if the registry does not say it.
+    fn find_digest<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        reference: &'a Reference,
+    ) -> UpstreamFuture<'a, Option<Digest>>;
+
+    /// Opens a blob.
+    fn open_blob<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        digest: &'a Digest,
+    ) -> UpstreamFuture<'a, UpstreamBytes>;
+}
+
+/// The reason why another registry gave no content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamProblem {
+    /// The host of the registry.
+    pub host: Arc<str>,
+    /// The kind of the problem.
+    pub kind: UpstreamProblemKind,
+    /// The reason in words. It is safe to show to clients.
+    pub text: String,
+}
+
+/// The kind of a problem with another registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamProblemKind {
+    /// The registry has no such content.
+    NotFound,
+    /// The registry limits its answers.
+    Limited {
+        /// The seconds after which to ask again, if the registry says so.
+        retry_after: Option<u32>,
+    },
+    /// The registry refused or failed.
+    Failed,
+    /// The registry was not reached, or did not answer in time.
+    Unreachable,
+    /// The registry sent other content than it should.
+    Wrong,
+    /// The content could not be stored here.
+    NotStored,
+}
+
+impl fmt::Display for UpstreamProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the upstream {} {}", self.host, self.text)
+    }
+}
+
+impl UpstreamProblem {
+    /// Creates a problem with the registry at this URL.
+    pub fn new(url: &str, kind: UpstreamProblemKind, text: impl Into<String>) -> Self {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.split('/').next().unwrap_or(rest);
+        Self { host: host.into(), kind, text: text.into() }
+    }
+}
+
+/// The registries of a server that has no way to others.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoUpstreams;
+
+impl NoUpstreams {
+    fn refuse<T>(url: &str) -> UpstreamFuture<'static, T>
+    where
+        T: Send + 'static,
+    {
+        let kind = UpstreamProblemKind::Unreachable;
+        let problem = UpstreamProblem::new(url, kind, "cannot be asked: there is no way to it");
+        Box::pin(async move { Err(problem) })
+    }
+}
+
+impl UpstreamRegistry for NoUpstreams {
+    fn fetch_manifest<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        _: &'a Reference,
+    ) -> UpstreamFuture<'a, UpstreamManifest> {
+        Self::refuse(image.url)
+    }
+
+    fn find_digest<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        _: &'a Reference,
+    ) -> UpstreamFuture<'a, Option<Digest>> {
+        Self::refuse(image.url)
+    }
+
+    fn open_blob<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        _: &'a Digest,
+    ) -> UpstreamFuture<'a, UpstreamBytes> {
+        Self::refuse(image.url)
+    }
+}
