@@ -5,28 +5,12 @@ images=$registry_host/$project/images
 changes=$registry_host/$project/changes
 locked=$registry_host/$project/locked
 
-# api PATH [ARGUMENT…]: a request by curl, which sets things up faster than gcloud. clients/login/run uses gcloud.
-api() {
-  curl --silent --show-error --fail --cacert ca.pem -H "Authorization: Bearer $(cat owner-token)" \
-    -H 'Content-Type: application/json' "https://$registry_host/v1/$1" "${@:2}"
-}
-email_of() { echo "$1@$project.iam.gserviceaccount.com"; }
 set_up() {
   local name
   api projects --data "{\"projectId\":\"$project\"}"
-  for name in reader-account nobody-account; do
-    api "projects/$project/serviceAccounts" --data "{\"accountId\":\"$name\"}"
-    api "projects/$project/serviceAccounts/$(email_of "$name")/keys" --data '{}' |
-      jq -er .privateKeyData | base64 --decode >"$name.json"
-    berth token --key "$name.json" >"${name%-account}-token"
-  done
+  for name in reader nobody; do create_account "$name"; done
   for name in images changes locked; do create_repository "$name" us-west1; done
   crane auth login "$registry_host" --username oauth2accesstoken --password-stdin <owner-token
-}
-# create_repository NAME LOCATION [FIELDS]: creates a repository for a check that is about something else.
-create_repository() {
-  api "projects/$project/locations/$2/repositories?repositoryId=$1" --data "$(jq -n '{format: "DOCKER"} + $fields' \
-    --argjson fields "${3:-"{}"}")"
 }
 check_role() {
   check "an account gets the role of a reader" expect_output "$(email_of reader-account)" \

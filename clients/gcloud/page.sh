@@ -55,8 +55,7 @@ page_runs() (
 
   local build
   for build in 0 1 2; do crane push "layout1$build" "$images/job:ci-$build"; done
-  awk '/^## / { section = $2 } /^```/ { inside = section == "Cleanup" && $0 == "```json"; next } inside' \
-    "$root/$page" >policy.json
+  block_of "$page" Cleanup json >policy.json
   output=$(run_page Cleanup "policy.json --dry-run" 2>&1)
   expect_text "Dry run is enabled." <<<"$output"
   output=$(run_page Cleanup list-cleanup-policies)
