@@ -83,8 +83,9 @@ stopped_upstream() {
   set_reading stop
   expect_equal "$(status_of "$pair/app" 1)" 502
   expect_refused "$stopped" timeout 30 "$(crane_path)" pull "$pair/app:1" pulled.tar
-  # docker shows the status of a 5xx alone.
+  # These show the status of a 5xx alone.
   expect_refused "502 Bad Gateway" timeout 30 docker pull "$pair/app:1"
+  expect_refused "502 Bad Gateway" crictl pull --creds "$(by_token)" "$pair/app:1"
   expect_refused "$stopped" timeout 60 gcloud artifacts docker images list "$pair"
   expect_refused "cannot answer: the administrators of its repository have stopped it" berth explain "$pair/app:1"
   set_reading resume
