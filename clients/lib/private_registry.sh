@@ -34,7 +34,7 @@ run_inside() {
   exit "$status"
 }
 
-# start_private_registry sqlite|postgres: starts the registry, and sets gcloud up in the work folder, where owner-token
+# start_private_registry sqlite|postgres: starts the registry, with the tables of $more_settings, and sets gcloud up in the work folder, where owner-token
 # has a token of the owner. stop_private_registry ends what the suite does not end itself.
 start_private_registry() {
   cd "$work" || return
@@ -43,6 +43,7 @@ start_private_registry() {
   export SSL_CERT_FILE=$work/ca.pem CURL_CA_BUNDLE=$work/ca.pem
   printf 'domains = ["berth.test"]\nexternal_url = "https://%s"\n[tls]\ncertificate = "%s"\nkey = "%s"\n' \
     "$registry_host" "$work/tls.pem" "$work/tls.key" >berth.toml
+  echo "${more_settings:-}" >>berth.toml
   local database_arguments=() settings
   if [[ $1 = postgres ]]; then
     start_postgres

@@ -121,6 +121,40 @@ impl UpstreamSet {
     }
 }
 
+/// The repositories whose rows a list shows, in the order in which they are asked.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedRepositories {
+    pub(crate) ids: Vec<Id>,
+    /// The upstreams to which the repositories belong.
+    set: Option<Arc<UpstreamSet>>,
+}
+
+impl ListedRepositories {
+    /// Returns the list of one repository.
+    pub(crate) fn of_one(id: Id) -> Self {
+        Self { ids: vec![id], set: None }
+    }
+
+    pub(crate) fn of_upstreams(ids: Vec<Id>, set: Arc<UpstreamSet>) -> Self {
+        Self { ids, set: Some(set) }
+    }
+
+    /// Returns whether a pull of an image may be answered by one of the repositories. A pin may say that it is not.
+    pub(crate) fn shows(&self, id: &Id, image: &str) -> bool {
+        self.set.as_ref().is_none_or(|set| set.asks(id, image))
+    }
+}
+
+impl UpstreamSet {
+    fn asks(&self, id: &Id, image: &str) -> bool {
+        self.asked_for(image).iter().any(|upstream| match &upstream.content {
+            UpstreamContent::Own(own) => own == id,
+            UpstreamContent::Upstreams(set) => set.asks(id, image),
+            UpstreamContent::Fault(_) => false,
+        })
+    }
+}
+
 impl Upstream {
     /// Adds the ids of the repositories whose own rows may answer for an image.
     pub(crate) fn add_ids(&self, image: &str, ids: &mut Vec<Id>) {

@@ -108,15 +108,19 @@ impl Engine {
         let RepositoryReads::Upstreams(set) = reads else {
             let mode = repository.mode.word();
             return Err(EngineError::Precondition(format!(
-                "{name} is a {mode} repository, which has no upstreams in this registry"
+                "{name} is a {mode} repository: it has no upstreams to choose from"
             )));
         };
         let asked = set.clone();
         let answers = self.read(move |tx| ask_upstreams(tx, &asked, &image, &reference)).await?;
         let answering = answers.iter().position(|answer| answer.outcome.answers(&set));
+        // In development mode there are no policies, and everybody may do everything.
+        let has_policies = !self.identity.needs_owner().await?;
         let mut upstreams = Vec::new();
         for (upstream, answer) in set.all().iter().zip(answers) {
-            upstreams.push(self.explain_upstream(caller, upstream, answer).await?);
+            let mut explained = self.explain_upstream(caller, upstream, answer).await?;
+            explained.adder_lost_access &= has_policies;
+            upstreams.push(explained);
         }
         Ok(PullExplanation { upstreams, answering })
     }
@@ -132,12 +136,9 @@ impl Engine {
         let is_readable = self.identity.may(caller, read, &resource).await?;
         let adder: Option<Principal> =
             upstream.added_by.as_ref().and_then(|adder| adder.parse().ok());
-        let adder_lost_access = match (adder, caller.mode) {
-            // In development mode, everybody may do everything.
-            (None, _) | (_, AuthorizationMode::Everything) => false,
-            (Some(adder), AuthorizationMode::Policies) => {
-                !self.identity.may_principal(&adder, read, &resource).await?
-            }
+        let adder_lost_access = match adder {
+            Some(adder) => !self.identity.may_principal(&adder, read, &resource).await?,
+            None => false,
         };
         Ok(UpstreamExplanation {
             policy_id: upstream.policy.id.clone(),

@@ -15,7 +15,8 @@ use crate::artifacts::listing::{
     MAX_SORTED_ROWS, NameRange, RowFilter, SortKey, read_page, read_sorted_page,
 };
 use crate::artifacts::manifest_list::{
-    ImageOrder, ListScope, ListedManifest, TimeList, hide_tags, manifests_of, read_page_by_time,
+    ImageOrder, ListScope, ListedManifest, PackageRange, TimeList, hide_tags, list_shown_packages,
+    manifests_of, read_page_by_time,
 };
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -215,8 +216,12 @@ impl Engine {
         self.read(move |tx| {
             let list = |tx: &mut Tx<'_>, direction: SortDirection, last: &str, step: i64| {
                 let mut lists = Vec::new();
-                for repository in &repositories {
-                    lists.push(packages::list(tx, direction, repository, last, step)?);
+                for repository in &repositories.ids {
+                    lists.push(list_shown_packages(
+                        tx,
+                        &repositories,
+                        PackageRange { repository, direction, last, step },
+                    )?);
                 }
                 let mut rows = merge_lists(lists, |a, b| direction.order(a.name.cmp(&b.name)));
                 rows.truncate(step as usize);

@@ -6,6 +6,7 @@ use std::mem::take;
 use std::sync::Arc;
 
 use meta::images::{self, ManifestDetails, TimeOrderedList, TimeOrderedQuery, TimePosition};
+use meta::packages::{self, PackageDetails};
 use meta::{Id, MetaError, Tx, tags, versions};
 use model::list_filter::SortDirection;
 use model::name::RepositoryName;
@@ -17,6 +18,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, PageRequest, SortOrder, merge_lists};
 use crate::tags::tag_write::package_unknown;
+use crate::upstream_set::ListedRepositories;
 
 /// The time by which a list of manifests is ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +30,11 @@ pub enum ImageOrder {
 }
 
 impl Engine {
-    /// Returns the ids of the repositories whose rows a list of the repository shows.
+    /// Returns the repositories whose rows a list of the repository shows.
     pub(crate) async fn repositories_of_list(
         &self,
         name: &RepositoryName,
-    ) -> Result<Vec<Id>, EngineError> {
+    ) -> Result<ListedRepositories, EngineError> {
         let wanted = name.clone();
         let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         self.listed_repositories(name, &repository).await
@@ -56,7 +58,7 @@ impl Engine {
 #[derive(Clone, Copy)]
 pub(crate) enum ListScope<'a> {
     /// All images of repositories, which are asked in this order.
-    Repositories(&'a [Id]),
+    Repositories(&'a ListedRepositories),
     /// One image in several repositories, which are asked in this order.
     Packages(&'a [Id]),
 }
@@ -64,13 +66,13 @@ pub(crate) enum ListScope<'a> {
 /// A row of a list of manifests.
 pub(crate) struct ListedManifest {
     pub(crate) manifest: ManifestDetails,
-    /// `true` if the list shows the manifest from a repository that is asked before.
-    is_shown_before: bool,
+    /// `true` if the list shows the manifest from a repository that is asked before, or if this one is not asked for it.
+    is_hidden: bool,
 }
 
 impl ListedManifest {
     pub(crate) fn filter(&self, filter: impl Fn(&ManifestDetails) -> RowFilter) -> RowFilter {
-        if self.is_shown_before { RowFilter::Skip } else { filter(&self.manifest) }
+        if self.is_hidden { RowFilter::Skip } else { filter(&self.manifest) }
     }
 }
 
@@ -88,25 +90,36 @@ impl ListScope<'_> {
         compare: impl Fn(&ListedManifest, &ListedManifest) -> Ordering,
         step: i64,
     ) -> Result<Vec<ListedManifest>, EngineError> {
-        let (Self::Repositories(ids) | Self::Packages(ids)) = self;
+        let ids = match self {
+            Self::Repositories(repositories) => &repositories.ids,
+            Self::Packages(ids) => ids,
+        };
         let mut lists = Vec::new();
         for (position, id) in ids.iter().enumerate() {
             let mut rows = Vec::new();
             for mut manifest in read(tx, id)? {
                 let before = self.packages_before(tx, position, &manifest.package)?;
-                let mut is_shown_before = false;
+                let mut is_hidden = !self.asks(id, &manifest.package);
                 for package in &before {
                     let found = versions::find_in_package(tx, package, &manifest.digest)?;
-                    is_shown_before |= found.is_some();
+                    is_hidden |= found.is_some();
                 }
                 hide_tags(tx, &before, &mut manifest)?;
-                rows.push(ListedManifest { manifest, is_shown_before });
+                rows.push(ListedManifest { manifest, is_hidden });
             }
             lists.push(rows);
         }
         let mut rows = merge_lists(lists, compare);
         rows.truncate(step as usize);
         Ok(rows)
+    }
+
+    /// Returns whether a pull of an image may be answered by the repository with this id.
+    fn asks(self, id: &Id, image: &str) -> bool {
+        match self {
+            Self::Repositories(repositories) => repositories.shows(id, image),
+            Self::Packages(_) => true,
+        }
     }
 
     /// Returns the ids of an image in the repositories that are asked before the one at this position.
@@ -117,7 +130,11 @@ impl ListScope<'_> {
         image: &str,
     ) -> Result<Vec<Id>, MetaError> {
         match self {
-            Self::Repositories(ids) => find_packages(tx, &ids[..position], image),
+            Self::Repositories(repositories) => {
+                let before = repositories.ids[..position].iter();
+                let asked = before.filter(|id| repositories.shows(id, image)).copied();
+                find_packages(tx, &asked.collect::<Vec<_>>(), image)
+            }
             Self::Packages(ids) => Ok(ids[..position].to_vec()),
         }
     }
@@ -185,4 +202,36 @@ pub(crate) fn read_page_by_time(
     let position = |row: &ListedManifest| format!("{} {}", time(&row.manifest), row.manifest.id);
     let read = read_page(request, read_rows, position, |row| row.filter(&filter));
     Ok(manifests_of(read?))
+}
+
+/// A range of the images of one repository.
+pub(crate) struct PackageRange<'a> {
+    pub(crate) repository: &'a Id,
+    pub(crate) direction: SortDirection,
+    /// The name after which the range begins.
+    pub(crate) last: &'a str,
+    /// The largest number of images.
+    pub(crate) step: i64,
+}
+
+/// Returns images of one repository, without those that it is not asked for.
+pub(crate) fn list_shown_packages(
+    tx: &mut Tx<'_>,
+    repositories: &ListedRepositories,
+    range: PackageRange<'_>,
+) -> Result<Vec<PackageDetails>, MetaError> {
+    let PackageRange { repository, direction, last, step } = range;
+    let (mut shown, mut last) = (Vec::new(), last.to_owned());
+    loop {
+        let rows = packages::list(tx, direction, repository, &last, step)?;
+        let is_end = rows.len() < step as usize;
+        if let Some(row) = rows.last() {
+            last.clone_from(&row.name);
+        }
+        shown.extend(rows.into_iter().filter(|row| repositories.shows(repository, &row.name)));
+        if is_end || shown.len() >= step as usize {
+            shown.truncate(step as usize);
+            return Ok(shown);
+        }
+    }
 }

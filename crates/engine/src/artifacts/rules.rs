@@ -6,6 +6,7 @@ use meta::rules::{self, RuleRow};
 use meta::{Id, Tx};
 use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
+use model::repository::ModeName;
 use model::repository_rule::{RuleAction, RuleOperation};
 
 use crate::access::find_repository;
@@ -146,7 +147,12 @@ impl Engine {
         change.apply(&mut row)?;
         let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
         self.write(move |tx| {
-            let repository = find_repository(tx, &name.repository)?.id;
+            let repository = find_repository(tx, &name.repository)?;
+            if repository.mode == ModeName::Virtual {
+                let problem = "a virtual repository has no rules: those of its upstreams decide";
+                return Err(EngineError::Precondition(problem.to_owned()));
+            }
+            let repository = repository.id;
             if rules::find(tx, &repository, name.id.as_str())?.is_some() {
                 let problem = format!("rule \"{}\" already exists", name.id);
                 return Err(EngineError::AlreadyExists(problem));

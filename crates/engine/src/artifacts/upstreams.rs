@@ -138,7 +138,8 @@ pub(crate) fn store_upstreams(
     let repository = find_repository(tx, name)?;
     let added = upstreams::list(tx, &repository.id)?;
     let wanted: HashSet<&RepositoryName> = new.mode.own_upstreams().into_iter().collect();
-    for row in added.iter().filter(|row| !wanted.contains(&row.upstream)) {
+    // A stop stays: the administrators of the virtual repository could lift it otherwise, by adding the upstream anew.
+    for row in added.iter().filter(|row| row.stop.is_none() && !wanted.contains(&row.upstream)) {
         upstreams::delete(tx, &repository.id, &row.upstream)?;
     }
     for upstream in wanted {

@@ -19,6 +19,7 @@ use crate::content::source::ContentSource;
 use crate::content::tag_list::{ImagesBelow, find_packages};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::upstream_set::ListedRepositories;
 
 /// The length in bytes at which a part ends, so that a reader holds little memory. The row that reaches it is still
 /// in the part.
@@ -39,8 +40,8 @@ pub struct CompleteList {
 /// The image or repository that is listed.
 #[derive(Debug, Clone)]
 struct ListScope {
-    /// The ids of the repositories that answer: one, or the upstreams of a virtual repository.
-    repositories: Vec<Id>,
+    /// The repositories that answer: one, or the upstreams of a virtual repository.
+    repositories: ListedRepositories,
     /// The name of the image, and the id of its row. There is no row if the image has no manifests itself and other
     /// images are below its name.
     image: Option<(String, Option<Id>)>,
@@ -84,7 +85,7 @@ impl RepoAccess<Pull> {
             .read(move |tx| {
                 let package = packages::find(tx, &holding.repository.id, holding.image())?;
                 let prefix = format!("{}/", holding.image());
-                let repositories = [holding.repository.id];
+                let repositories = ListedRepositories::of_one(holding.repository.id);
                 let below = ImagesBelow { repositories: &repositories, prefix };
                 if package.is_none() && below.is_empty(tx)? {
                     return Err(EngineError::ImageUnknown(path.clone()));
@@ -92,7 +93,10 @@ impl RepoAccess<Pull> {
                 Ok(package)
             })
             .await?;
-        let scope = ListScope { repositories: vec![repository], image: Some((image, package)) };
+        let scope = ListScope {
+            repositories: ListedRepositories::of_one(repository),
+            image: Some((image, package)),
+        };
         let name = self.image.repository_name.clone();
         Ok(Some(CompleteList::new(self.engine.clone(), name, scope)))
     }
@@ -144,14 +148,14 @@ impl ListScope {
         tx: &mut Tx<'_>,
         repository: &RepositoryName,
     ) -> Result<(), EngineError> {
-        for id in &self.repositories {
+        for id in &self.repositories.ids {
             if !repositories::is_live(tx, id)? {
                 return Err(EngineError::RepositoryUnknown(repository.clone()));
             }
         }
         match &self.image {
             Some((image, Some(package)))
-                if find_packages(tx, &self.repositories, image)?.first() != Some(package) =>
+                if find_packages(tx, &self.repositories.ids, image)?.first() != Some(package) =>
             {
                 Err(EngineError::ImageUnknown(format!("{}/{image}", repository.path())))
             }

@@ -16,7 +16,9 @@ use crate::access::{ImageContext, ImageHolding, Pull, RepoAccess};
 use crate::content::remote::RemoteSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::upstream_set::{RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet};
+use crate::upstream_set::{
+    ListedRepositories, RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet,
+};
 
 /// The source of a read.
 #[derive(Clone)]
@@ -70,16 +72,20 @@ impl Engine {
         })
     }
 
-    /// Returns the ids of the repositories that answer a list of all images, in the order in which they are asked.
+    /// Returns the repositories that answer a list of all images.
     pub(crate) async fn listed_repositories(
         &self,
         name: &RepositoryName,
         repository: &RepositoryRow,
-    ) -> Result<Vec<Id>, EngineError> {
+    ) -> Result<ListedRepositories, EngineError> {
         match self.repository_reads(name, repository).await? {
-            RepositoryReads::Upstreams(set) => set.listed_ids(set.all(), ""),
+            RepositoryReads::Upstreams(set) => {
+                Ok(ListedRepositories::of_upstreams(set.listed_ids(set.all(), "")?, set))
+            }
             // A remote repository of another registry lists what it has fetched.
-            RepositoryReads::Nothing | RepositoryReads::Registry(_) => Ok(vec![repository.id]),
+            RepositoryReads::Nothing | RepositoryReads::Registry(_) => {
+                Ok(ListedRepositories::of_one(repository.id))
+            }
         }
     }
 
@@ -125,7 +131,22 @@ impl ContentSource {
         }
     }
 
-    /// Returns the ids of the repositories that answer a list, in the order in which they are asked.
+    /// Returns the repositories that answer a list of the images below this one.
+    ///
+    /// # Errors
+    /// Fails as [`ContentSource::repositories`] does.
+    pub(crate) fn repositories_below(&self) -> Result<ListedRepositories, EngineError> {
+        match self {
+            Self::Local(holding) => Ok(ListedRepositories::of_one(holding.repository.id)),
+            Self::Remote(source) => Ok(ListedRepositories::of_one(source.holding().repository.id)),
+            Self::Upstreams(UpstreamSource { set, .. }) => {
+                let ids = set.listed_ids(set.all(), "")?;
+                Ok(ListedRepositories::of_upstreams(ids, set.clone()))
+            }
+        }
+    }
+
+    /// Returns the ids of the repositories that answer a list of the image, in the order in which they are asked.
     ///
     /// # Errors
     /// Fails if an upstream cannot answer, unless the failure policy lets the others answer.

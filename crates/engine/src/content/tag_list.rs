@@ -1,6 +1,7 @@
 //! Lists of names: the tags of an image, the images of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use identity::Caller;
 use meta::tags::{ListedVersion, TagRow};
@@ -12,6 +13,7 @@ use crate::access::{Pull, RepoAccess};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, PageRequest, merge_lists};
+use crate::upstream_set::ListedRepositories;
 
 /// The number of rows of a list that are read at once.
 pub(crate) const ROWS_AT_ONCE: usize = 1_000;
@@ -52,9 +54,8 @@ impl RepoAccess<Pull> {
         let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
         self.engine
             .read(move |tx| {
-                let repositories = source.repositories()?;
-                let below =
-                    ImagesBelow { repositories: &repositories, prefix: format!("{image}/") };
+                let (repositories, listed) = (source.repositories()?, source.repositories_below()?);
+                let below = ImagesBelow { repositories: &listed, prefix: format!("{image}/") };
                 let mut children = below.list_children(tx, &start, limit)?;
                 let packages = find_packages(tx, &repositories, &image)?;
                 if packages.is_empty() && below.is_empty(tx)? {
@@ -141,7 +142,7 @@ fn list_untagged(
 /// The images of repositories whose names begin with a prefix. The next segment of such a name, up to a slash, is a
 /// child.
 pub(crate) struct ImagesBelow<'a> {
-    pub(crate) repositories: &'a [Id],
+    pub(crate) repositories: &'a ListedRepositories,
     /// The common prefix: an empty text, or the name of an image and a slash.
     pub(crate) prefix: String,
 }
@@ -209,8 +210,7 @@ impl ImagesBelow<'_> {
         let Some(child) = position.strip_suffix('/') else { return Ok(false) };
         let image = format!("{}{child}", self.prefix);
         let before = image.as_str() < begin;
-        Ok(listed.contains(child)
-            || (before && !find_packages(tx, self.repositories, &image)?.is_empty()))
+        Ok(listed.contains(child) || (before && self.has_image(tx, &image)?))
     }
 
     pub(crate) fn is_empty(&self, tx: &mut Tx<'_>) -> Result<bool, MetaError> {
@@ -229,12 +229,48 @@ impl ImagesBelow<'_> {
             None => "~".to_owned(),
         };
         let mut lists = Vec::new();
-        for repository in self.repositories {
-            lists.push(packages::list_names_between(tx, repository, from, &end, limit as i64)?);
+        for repository in &self.repositories.ids {
+            lists.push(self.list_shown_names(tx, repository, from..&end, limit)?);
         }
         let mut names = merge_lists(lists, String::cmp);
         names.truncate(limit);
         Ok(names)
+    }
+
+    /// Returns up to `limit` names of one repository, without those of images that it is not asked for.
+    fn list_shown_names(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: &Id,
+        range: Range<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, MetaError> {
+        let (mut shown, mut from) = (Vec::new(), range.start.to_owned());
+        loop {
+            let names =
+                packages::list_names_between(tx, repository, &from, range.end, limit as i64)?;
+            let is_last = names.len() < limit;
+            if let Some(last) = names.last() {
+                // No name contains this character, and it stands before all that names contain.
+                from = format!("{last}!");
+            }
+            shown
+                .extend(names.into_iter().filter(|name| self.repositories.shows(repository, name)));
+            if is_last || shown.len() >= limit {
+                shown.truncate(limit);
+                return Ok(shown);
+            }
+        }
+    }
+
+    fn has_image(&self, tx: &mut Tx<'_>, image: &str) -> Result<bool, MetaError> {
+        for repository in &self.repositories.ids {
+            let is_shown = self.repositories.shows(repository, image);
+            if is_shown && packages::find(tx, repository, image)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the smallest name after a position. '-' is the smallest character that may go on a name, and '0'

@@ -154,6 +154,13 @@ async fn administrators_see_and_stop_who_reads_their_repository(accounts: Accoun
     accounts.owner.client.get(&path).await.expect_oci_error("502 UNAVAILABLE");
     admin.post(&format!("/v1/{theirs}:resumeVirtualReader"), &body).await.expect_status(200);
     accounts.owner.client.get(&path).await.expect_oci_error("404 MANIFEST_UNKNOWN");
+    // Nor can those of the virtual repository lift a stop by adding the upstream anew.
+    admin.post(&stop, &body).await.expect_status(200);
+    let without = virtual_body(&[policy("other", 1)], json!({}));
+    accounts.owner.patch(&api_path(VIRTUAL, ""), &without).await.expect_status(200);
+    accounts.owner.patch(&api_path(VIRTUAL, ""), &policies).await.expect_status(200);
+    accounts.owner.client.get(&path).await.expect_oci_error("502 UNAVAILABLE");
+    admin.post(&format!("/v1/{theirs}:resumeVirtualReader"), &body).await.expect_status(200);
     // A repository that does not read this one, and names that are none.
     for (reader, outcome) in [
         (repository_name(PROJECT, "other"), "404 NOT_FOUND"),

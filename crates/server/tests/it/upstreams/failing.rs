@@ -129,6 +129,22 @@ async fn a_pin_ends_the_question(accounts: AccountServer) {
     owner.client.get(&blob_path(&image, layer)).await.expect_oci_error("404 BLOB_UNKNOWN");
     let pinned = push(&owner.client, "low", ("corp/app", "1"), 2).await;
     assert_eq!(owner.client.tagged_digest(&image, "1").await, pinned);
+    // Lists show what a pull gets: nothing of the upstream that is not asked.
+    push(&owner.client, "high", ("corp/only", "1"), 3).await;
+    push(&owner.client, "high", ("other", "1"), 4).await;
+    let list = owner.get(&api_path(VIRTUAL, "/dockerImages")).await.expect_status(200).json();
+    let shown = list["dockerImages"].as_array().into_iter().flatten();
+    let shown: Vec<_> = shown.map(|image| json!([image["name"], image["tags"]])).collect();
+    let name = |image: &str, digest: &str| {
+        let images = api_path(VIRTUAL, "/dockerImages/")[4..].to_owned();
+        format!("{images}{image}@{digest}")
+    };
+    let other = name("other", &Image::new(4).digest());
+    assert_eq!(shown, [json!([other, ["1"]]), json!([name("corp%2Fapp", &pinned), ["1"]])]);
+    let list = owner.get(&api_path(VIRTUAL, "/packages")).await.expect_status(200).json();
+    assert_eq!(list["packages"].as_array().map(Vec::len), Some(2), "{list}");
+    let list = owner.client.get(&format!("/v2/{}/tags/list", image_in(VIRTUAL, "corp"))).await;
+    assert_eq!(list.expect_status(200).json()["child"], json!(["app"]));
     // gcloud sends the configuration without the pins: they stay.
     let body = virtual_body(&[policy("high", 2), policy("low", 1)], json!({}));
     owner.patch(&api_path(VIRTUAL, ""), &body).await.expect_status(200);

@@ -149,6 +149,8 @@ async fn rules_of_the_upstream_deny_downloads(accounts: AccountServer) {
     owner.post(&api_path("high", "/rules?ruleId=deny"), &rule).await.expect_status(200);
     let path = manifest_path(&image_in(VIRTUAL, "app"), "1");
     owner.client.get(&path).await.expect_oci_error("403 DENIED");
+    let on_virtual = owner.post(&api_path(VIRTUAL, "/rules?ruleId=deny"), &rule).await;
+    on_virtual.expect_google_error("400 FAILED_PRECONDITION");
     owner.delete(&api_path("high", "/rules/deny")).await.expect_status(200);
     owner.client.get(&path).await.expect_status(200);
 }

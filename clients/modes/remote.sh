@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# Remote repositories, and the registry that stands for Docker Hub here: another `berth`, under the names of the
+# registries that the page has. Sourced by clients/modes/run.
+
+upstream_hosts=(registry-1.docker.io quay.io)
+
+remote_checks() {
+  start_upstreams
+  check "the page: remote repositories of Docker Hub and quay.io are created" page_creates_remote
+  check "the page: docker pulls what Docker Hub has" page_pulls_from_hub
+  check "crane, skopeo and oras pull through" others_pull_through
+  check "the page: a remote repository reads one of this registry" page_reads_own
+  check "docker push to a remote repository fails at once" remote_takes_no_push
+  check "what was pulled is listed by gcloud" remote_is_listed
+  check "what was pulled is pulled again without the upstream" hub_is_away
+}
+
+# start_upstreams: starts the registry behind the names, on an address of its own.
+start_upstreams() {
+  local settings=$work/upstream.toml host
+  echo "127.0.0.2 ${upstream_hosts[*]}" >>/etc/hosts
+  certificate_of upstream "${upstream_hosts[@]}"
+  printf '[tls]\ncertificate = "%s"\nkey = "%s"\n' "$work/upstream.pem" "$work/upstream.key" >"$settings"
+  for host in "${upstream_hosts[@]}"; do
+    printf '[[mirror]]\nhost = "%s"\nrepository = "projects/upstream/locations/us-west1/repositories/images"\n' \
+      "$host" >>"$settings"
+  done
+  "$server_bin" serve --data "$work/upstream" --config "$settings" --dev --listen 127.0.0.2:443 --ops-listen off \
+    --dev-host registry-1.docker.io --dev-host quay.io >"$work/upstream.log" 2>&1 &
+  upstream_pid=$!
+  stop_at_exit "$upstream_pid"
+  wait_for 30 curl --silent --cacert ca.pem "https://quay.io/v2/"
+}
+# certificate_of FILE NAME…: makes FILE.pem and FILE.key, signed by the authority of the suite.
+certificate_of() {
+  local file=$1 names
+  shift
+  names=$(printf ',DNS:%s' "$@")
+  {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$file.key" -out "$file.csr" \
+      -subj "/CN=$file"
+    openssl x509 -req -in "$file.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$file.pem" -days 2 \
+      -extfile <(echo "subjectAltName=${names#,}")
+  } >openssl.log 2>&1 || { cat openssl.log; return 1; }
+}
+
+page_creates_remote() {
+  new_image alpine
+  crane push alpine.tar registry-1.docker.io/library/alpine:3
+  crane copy registry-1.docker.io/library/alpine:3 quay.io/team/tool:1
+  run_page Remote "repositories create hub"
+  run_page Remote "repositories create quay"
+  expect_json "$(api "$base/hub")" '.remoteRepositoryConfig.dockerRepository.publicRepository == "DOCKER_HUB"'
+}
+page_pulls_from_hub() {
+  local id
+  id=$(crane manifest registry-1.docker.io/library/alpine:3 | jq -er .config.digest)
+  run_page Remote "docker pull"
+  expect_equal "$(docker image inspect --format '{{.Id}}' "$registry_host/$project/hub/alpine:3")" "$id"
+}
+others_pull_through() {
+  local image=$registry_host/$project/quay/team/tool:1 digest
+  digest=$(crane digest quay.io/team/tool:1)
+  expect_equal "$(crane digest "$image")" "$digest"
+  crane validate --remote "$image"
+  skopeo copy --quiet --src-creds "oauth2accesstoken:$(cat owner-token)" "docker://$image" dir:tool
+  oras manifest fetch --username oauth2accesstoken --password "$(cat owner-token)" "$image" >manifest.json
+  expect_equal "sha256:$(sha256sum manifest.json | cut -d ' ' -f 1)" "$digest"
+}
+page_reads_own() {
+  run_page "A remote repository of a repository of this registry" "repositories create copy"
+  expect_equal "$(crane digest "$registry_host/$project/copy/web:2.0")" "$(digest_of main-repo)"
+}
+remote_takes_no_push() {
+  docker tag "$registry_host/$project/hub/alpine:3" "$registry_host/$project/hub/alpine:mine"
+  expect_failure timeout 30 docker push "$registry_host/$project/hub/alpine:mine" >pushed 2>&1
+  expect_text "is a remote repository, which takes no pushes" <pushed
+}
+remote_is_listed() {
+  local output
+  output=$(gcloud artifacts docker images list "$registry_host/$project/hub" --include-tags --format=json)
+  expect_json "$output" 'length == 1 and .[0].package == $image and .[0].tags == ["3"]' \
+    --arg image "$registry_host/$project/hub/alpine"
+}
+hub_is_away() {
+  local image=$registry_host/$project/hub/alpine digest
+  digest=$(crane digest "$image:3")
+  stop_process "$upstream_pid"
+  docker rmi "$image:3" "$image:mine"
+  docker pull "$image:3"
+  docker pull "$image@$digest"
+  expect_failure crane manifest "$image:other" >missing 2>&1
+  expect_text "the upstream registry-1.docker.io gave no answer" <missing
+}
