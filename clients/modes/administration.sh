@@ -7,6 +7,7 @@ administration_checks() {
   check "an explanation flags the upstream whose adder may not read it any more" adder_lost_access
   check "a rule of an upstream denies pulls through the virtual repository" rule_of_upstream
   check "a stopped upstream ends pulls, lists and gcloud's commands, and is named" stopped_upstream
+  check "an upstream stays stopped when its policy is taken out and put back" stop_stays
   check "FALL_THROUGH lets the next upstream answer, until the first is resumed" falls_through
   check "a deleted upstream ends pulls, and is named" deleted_upstream
   check "berth explain marks the upstream of each tag, and fails where none has the image" berth_explains
@@ -66,6 +67,8 @@ adder_lost_access() {
   grant low reader
   expect_json "$(explain shown signed:1)" '.upstreams | map([.id, .adderLostAccess // false]) ==
       [["low", true], ["high", false]]'
+  expect_output "$base/low  has it: $(digest_of main-repo) (whoever added it may not read it any more)" \
+    berth explain "$registry_host/$project/shown/signed:1"
 }
 rule_of_upstream() {
   crane push test-repo.tar "$low/ruled:1"
@@ -91,6 +94,18 @@ stopped_upstream() {
   set_reading resume
   expect_served "$pair/app:1" test-repo
   crane pull "$pair/app:1" pulled.tar
+}
+stop_stays() {
+  set_policies() {
+    api "$base/pair?updateMask=virtualRepositoryConfig" -X PATCH \
+      --data "$(policy_file "$@" | jq '{virtualRepositoryConfig: {upstreamPolicies: .}}')"
+  }
+  set_reading stop
+  set_policies low low 1
+  set_policies high high 2 low low 1
+  expect_equal "$(status_of "$pair/app" 1)" 502
+  set_reading resume
+  expect_equal "$(status_of "$pair/app" 1)" 200
 }
 falls_through() {
   crane push main-repo.tar "$high/app:1"

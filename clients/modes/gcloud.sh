@@ -11,6 +11,7 @@ gcloud_checks() {
   check_parallel "gcloud packages list and versions list" lists_packages_and_versions
   check_parallel "gcloud tags list" lists_package_tags
   check_parallel "gcloud changes nothing in a virtual repository" changes_nothing
+  check_parallel "gcloud lists of a repository leave out what a pin leaves to another upstream" lists_with_pins
   check_parallel "gcloud prints why policies are refused" bad_policies
   check_parallel "gcloud prints why policies on other repositories are refused" policies_on_bad_repositories
 }
@@ -97,6 +98,24 @@ lists_package_tags() {
   local output
   output=$(in_all tags list --package=web --format='value(name.basename(),version.basename())')
   expect_equal "$(tr '\t' ' ' <<<"$output" | sort)" "$(tag_rows | cut -d ' ' -f 1,3)"
+}
+# `corp/app` is in both upstreams, and `corp/only` in the one that its pin does not name.
+lists_with_pins() {
+  local pinned=$registry_host/$project/pinned digest output
+  create_repository pinned-high us-west1
+  create_repository pinned-low us-west1
+  crane push main-repo.tar "$registry_host/$project/pinned-high/corp/app:1"
+  crane push main-repo.tar "$registry_host/$project/pinned-high/corp/only:1"
+  crane push test-repo.tar "$registry_host/$project/pinned-low/corp/app:1"
+  create_repository pinned us-west1 "$(policy_file high pinned-high 2 low pinned-low 1 | jq '{mode: "VIRTUAL_REPOSITORY",
+      virtualRepositoryConfig: {upstreamPolicies: ., pins: [{imagePrefix: "corp/", upstreamId: "low"}]}}')"
+  digest=$(digest_of test-repo)
+  expect_served "$pinned/corp/app:1" test-repo
+  output=$(list "$pinned" --include-tags --format=json)
+  expect_json "$output" 'map([.package, .version, .tags]) == [["\($image)/corp/app", $digest, ["1"]]]' \
+    --arg image "$pinned" --arg digest "$digest"
+  expect_equal "$(gcloud artifacts packages list --repository=pinned --location=us-west1 --format='value(name)')" corp/app
+  expect_equal "$(docker_tags "$pinned")" "1 $pinned/corp/app $digest"
 }
 changes_nothing() {
   expect_refused "$no_pushes" gcloud artifacts docker tags add "$all/web:1.0" "$all/web:new"
