@@ -30,11 +30,11 @@ fn methods_of_the_apis() {
     let expected = [
         (
             "ADMIN_READ WithReads",
-            "GetIamPolicy GetProject GetProjectSettings GetRepository GetRole GetRule GetService GetServiceAccount GetServiceAccountKey GetVPCSCConfig GetVulnerabilityOccurrencesSummary ListOccurrences ListProjects ListRepositories ListRoles ListRules ListServiceAccountKeys ListServiceAccounts QueryGrantableRoles QueryTestablePermissions",
+            "ExplainPull GetIamPolicy GetProject GetProjectSettings GetRepository GetRole GetRule GetService GetServiceAccount GetServiceAccountKey GetVPCSCConfig GetVulnerabilityOccurrencesSummary ListOccurrences ListProjects ListRepositories ListRoles ListRules ListServiceAccountKeys ListServiceAccounts ListVirtualReaders QueryGrantableRoles QueryTestablePermissions",
         ),
         (
             "ADMIN_WRITE Always",
-            "CreateProject CreateRepository CreateRole CreateRule CreateServiceAccount CreateServiceAccountKey DeleteProject DeleteRepository DeleteRule DeleteServiceAccount DeleteServiceAccountKey DisableServiceAccount DisableServiceAccountKey EnableService EnableServiceAccount EnableServiceAccountKey PatchServiceAccount SetIamPolicy UndeleteServiceAccount UpdateProjectSettings UpdateRepository UpdateRule UpdateServiceAccount UpdateVPCSCConfig UploadServiceAccountKey",
+            "CreateProject CreateRepository CreateRole CreateRule CreateServiceAccount CreateServiceAccountKey DeleteProject DeleteRepository DeleteRule DeleteServiceAccount DeleteServiceAccountKey DisableServiceAccount DisableServiceAccountKey EnableService EnableServiceAccount EnableServiceAccountKey PatchServiceAccount ResumeVirtualReader SetIamPolicy StopVirtualReader UndeleteServiceAccount UpdateProjectSettings UpdateRepository UpdateRule UpdateServiceAccount UpdateVPCSCConfig UploadServiceAccountKey",
         ),
         ("DATA_READ Always", "GenerateAccessToken GenerateIdToken SignBlob SignJwt"),
         (

@@ -133,7 +133,7 @@ impl AuditedOperation {
         if begins_with(&["TestIamPermissions"]) {
             return None;
         }
-        let is_read = begins_with(&["Get", "List", "Query", "Download"]);
+        let is_read = begins_with(&["Get", "List", "Query", "Download", "Explain"]);
         let (kind, when) = match (is_data(permission), is_read) {
             // These methods create a credential of another account. Google calls that a read, but it is the first thing
             // to look at when somebody searches for misuse.
