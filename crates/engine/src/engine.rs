@@ -5,6 +5,7 @@ use std::sync::Arc;
 use blob::{BlobStore, UploadBudget};
 use identity::{Clock, EpochCache, Identity, MasterKey};
 use meta::{Id, Meta, Tx};
+use tokio::sync::Semaphore;
 
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
@@ -17,6 +18,9 @@ use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
 use crate::upstream_set::RepositoryReads;
+
+/// The largest number of fetches that a process runs at once.
+const MAX_FETCHES: usize = 64;
 
 /// The registry. A clone is cheap, and shares everything with the original.
 #[derive(Clone)]
@@ -40,6 +44,8 @@ pub struct Inner {
     pub(crate) upstream_sets: EpochCache<Id, RepositoryReads, 1_000>,
     /// The fetches of remote repositories that run now.
     pub(crate) fetches: Flights<FetchKey, FetchOutcome>,
+    /// The places for fetches, so that they leave connections and memory to others.
+    pub(crate) fetch_places: Semaphore,
     /// The name of this process in leases.
     pub(crate) holder: String,
 }
@@ -77,6 +83,7 @@ impl Engine {
             presence: StorePresence::default(),
             upstream_sets: EpochCache::default(),
             fetches: Flights::default(),
+            fetch_places: Semaphore::new(MAX_FETCHES),
             holder: meta::Id::new().to_string(),
         }))
     }

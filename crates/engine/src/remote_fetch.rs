@@ -1,5 +1,7 @@
 //! The fetches of remote repositories that run now.
 
+use std::sync::Arc;
+
 use meta::Id;
 
 use crate::upstream_registry::UpstreamProblem;
@@ -8,6 +10,8 @@ use crate::upstream_registry::UpstreamProblem;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FetchKey {
     pub(crate) repository: Id,
+    /// The URL of the registry that is asked.
+    pub(crate) url: Arc<str>,
     /// The name of the image.
     pub(crate) image: String,
     /// The tag or the digest.

@@ -23,6 +23,8 @@ pub enum UpstreamFault {
     Stopped,
     /// The upstream reads, through others, the repository that reads it.
     Circle,
+    /// Too many repositories are read through others.
+    TooMany,
     /// The upstream reads another registry, which is not served yet.
     NotServed,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for UpstreamFault {
             }
             Self::Stopped => "the administrators of its repository have stopped it",
             Self::Circle => "its repository reads itself, through others",
+            Self::TooMany => "too many repositories are read through others",
             Self::NotServed => {
                 "its repository is a remote one of another registry, which are not served yet"
             }
@@ -61,7 +64,12 @@ impl RepositoryReads {
         name: &RepositoryName,
         repository: &RepositoryRow,
     ) -> Result<Self, MetaError> {
-        if let Some(set) = read_set(tx, name, repository, &mut Vec::new())? {
+        if let Some(set) = read_set(
+            tx,
+            name,
+            repository,
+            &mut UpstreamWalk { readers: Vec::new(), left: MAX_READ },
+        )? {
             return Ok(Self::Upstreams(Arc::new(set)));
         }
         Ok(match repositories::find_mode(tx, &repository.id)? {
@@ -69,6 +77,20 @@ impl RepositoryReads {
             Some(_) | None => Self::Nothing,
         })
     }
+}
+
+/// The largest number of repositories that one repository reads, directly and through others.
+const MAX_READ: usize = 200;
+
+/// The largest number of repositories that read each other in a row.
+const MAX_DEPTH: usize = 8;
+
+/// The way by which the upstreams of a repository are read.
+struct UpstreamWalk {
+    /// The ids of the repositories that read, through each other, the one that is looked at.
+    readers: Vec<Id>,
+    /// The number of repositories that may still be read.
+    left: usize,
 }
 
 /// The id of the one upstream of a remote repository, in place of the id of a policy.
@@ -168,13 +190,12 @@ impl Upstream {
     }
 }
 
-/// Reads the upstreams of a repository that is read by those whose ids are in `readers`. Returns `None` for one that
-/// reads no other repository of this registry.
+/// Reads the upstreams of a repository. Returns `None` for one that reads no other repository of this registry.
 fn read_set(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     repository: &RepositoryRow,
-    readers: &mut Vec<Id>,
+    walk: &mut UpstreamWalk,
 ) -> Result<Option<UpstreamSet>, MetaError> {
     let rules = match repositories::find_mode(tx, &repository.id)? {
         Some(RepositoryMode::Virtual(rules)) => rules,
@@ -188,15 +209,15 @@ fn read_set(
         }
     };
     let added = upstreams::list(tx, &repository.id)?;
-    readers.push(repository.id);
+    walk.readers.push(repository.id);
     let mut upstreams = Vec::new();
     for policy in &rules.policies {
         let row = added.iter().find(|row| row.upstream == policy.repository);
-        let content = read_content(tx, &policy.repository, row, readers)?;
+        let content = read_content(tx, &policy.repository, row, walk)?;
         let added_by = row.map(|row| row.added_by.clone());
         upstreams.push(Upstream { policy: policy.clone(), added_by, content });
     }
-    readers.pop();
+    walk.readers.pop();
     Ok(Some(UpstreamSet { name: name.clone(), rules, upstreams }))
 }
 
@@ -204,7 +225,7 @@ fn read_content(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     added: Option<&UpstreamRow>,
-    readers: &mut Vec<Id>,
+    walk: &mut UpstreamWalk,
 ) -> Result<UpstreamContent, MetaError> {
     let fault = |fault| Ok(UpstreamContent::Fault(fault));
     let Some(found) = repositories::find(tx, name)? else { return fault(UpstreamFault::Deleted) };
@@ -215,12 +236,16 @@ fn read_content(
     if row.upstream_id != found.id {
         return fault(UpstreamFault::Replaced);
     }
-    if readers.contains(&found.id) {
+    if walk.readers.contains(&found.id) {
         return fault(UpstreamFault::Circle);
     }
+    if walk.left == 0 || walk.readers.len() > MAX_DEPTH {
+        return fault(UpstreamFault::TooMany);
+    }
+    walk.left -= 1;
     match found.mode {
         ModeName::Standard => Ok(UpstreamContent::Own(found.id)),
-        ModeName::Remote | ModeName::Virtual => match read_set(tx, name, &found, readers)? {
+        ModeName::Remote | ModeName::Virtual => match read_set(tx, name, &found, walk)? {
             Some(set) => Ok(UpstreamContent::Upstreams(set)),
             None => fault(UpstreamFault::NotServed),
         },

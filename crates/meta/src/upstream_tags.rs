@@ -1,7 +1,7 @@
 //! Looks of remote repositories for tags and digests of their upstreams (table `upstream_tags`).
 
 use crate::versions::ImageAddress;
-use crate::{MetaError, Tx, params};
+use crate::{Id, MetaError, Tx, params};
 
 /// The last look for a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,16 @@ pub fn set(
         params![at.repository, at.image, reference, look.found, look.checked_at],
     )?;
     Ok(())
+}
+
+/// Forgets all looks of a repository, whose upstream is another one from now on. There may be very many, so up to `limit`
+/// are deleted. Returns how many were deleted.
+pub fn forget_all(tx: &mut Tx<'_>, repository: &Id, limit: i64) -> Result<u64, MetaError> {
+    tx.execute(
+        "DELETE FROM upstream_tags WHERE (repository_id, image, reference) IN
+         (SELECT repository_id, image, reference FROM upstream_tags WHERE repository_id = ?1 LIMIT ?2)",
+        params![repository, limit],
+    )
 }
 
 /// The statement of [`forget_not_found`]. A test checks its query plan.

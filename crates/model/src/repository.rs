@@ -356,6 +356,9 @@ fn read_policies(documents: Vec<UpstreamDocument>) -> Result<Vec<UpstreamPolicy>
             );
             return refused(POLICIES, problem);
         };
+        if policies.iter().any(|policy: &UpstreamPolicy| policy.repository == repository) {
+            return refused(POLICIES, format!("{repository} stands twice"));
+        }
         policies.push(UpstreamPolicy { id, repository, priority });
     }
     policies.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
@@ -388,6 +391,7 @@ mod tests {
     use super::*;
 
     const OWN: &str = "projects/p-1/locations/us/repositories/r";
+    const BELOW: &str = "projects/p-1/locations/us/repositories/";
 
     #[track_caller]
     fn check(mode: ModeName, document: &str, expected: Result<RepositoryMode, &str>) {
@@ -466,8 +470,9 @@ mod tests {
     #[test]
     fn a_virtual_repository_has_up_to_thirty_policies() {
         let policies = |ids: &[&str]| {
-            let policy =
-                |id: &&str| format!(r#"{{"id": "{id}", "repository": "{OWN}", "priority": 7}}"#);
+            let policy = |id: &&str| {
+                format!(r#"{{"id": "{id}", "repository": "{BELOW}{id}", "priority": 7}}"#)
+            };
             let policies: Vec<_> = ids.iter().map(policy).collect();
             format!(
                 r#"{{"virtualRepositoryConfig": {{"upstreamPolicies": [{}]}}}}"#,
@@ -475,8 +480,10 @@ mod tests {
             )
         };
         let read = |ids: &[&str]| {
-            let policy =
-                |id: &&str| UpstreamPolicy { id: (*id).to_owned(), repository: own(), priority: 7 };
+            let policy = |id: &&str| {
+                let repository = format!("{BELOW}{id}").parse().expect("a repository");
+                UpstreamPolicy { id: (*id).to_owned(), repository, priority: 7 }
+            };
             let policies = ids.iter().map(policy).collect();
             Ok(RepositoryMode::Virtual(VirtualUpstreams { policies, ..Default::default() }))
         };
@@ -485,6 +492,11 @@ mod tests {
         let field = "repository.virtual_repository_config.upstream_policies";
         let twice = format!("{field}: the id \"a\" stands twice");
         check(ModeName::Virtual, &policies(&["a", "a"]), Err(&twice));
+        let same = format!(
+            r#"{{"virtualRepositoryConfig": {{"upstreamPolicies": [{{"id": "a", "repository": "{OWN}"}},
+               {{"id": "b", "repository": "{OWN}"}}]}}}}"#
+        );
+        check(ModeName::Virtual, &same, Err(&format!("{field}: {OWN} stands twice")));
         let no_id = format!("{field}: each policy needs an id");
         check(ModeName::Virtual, &policies(&[""]), Err(&no_id));
         let ids: Vec<String> = (0..31).map(|n| format!("id{n:02}")).collect();
@@ -497,7 +509,7 @@ mod tests {
     /// The document of a virtual repository with the policies `low` (-1), `high` (2), `b` (1) and `a` (1).
     fn virtual_document(more: &str) -> String {
         let policy = |id: &str, priority: i32| {
-            format!(r#"{{"id": "{id}", "repository": "{OWN}", "priority": {priority}}}"#)
+            format!(r#"{{"id": "{id}", "repository": "{BELOW}{id}", "priority": {priority}}}"#)
         };
         let policies = [policy("low", -1), policy("high", 2), policy("b", 1), policy("a", 1)];
         let policies = policies.join(",");

@@ -200,6 +200,11 @@ impl EgressAnswer {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Returns all values of a header that are text.
+    pub(crate) fn headers(&self, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
+        self.0.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
     /// Returns the next bytes of the body, or `None` at its end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, SendError> {
         self.0.chunk().await.map_err(send_error)

@@ -52,7 +52,14 @@ pub(crate) struct UpstreamClient {
     mark: HeaderValue,
 }
 
-/// The origin and the image that a token is for.
+/// An answer after redirects.
+struct FollowedAnswer {
+    answer: EgressAnswer,
+    /// `true` if it comes from the registry itself, and not from a place to which the registry redirects.
+    is_own: bool,
+}
+
+/// The URL of the registry and the image that a token is for.
 type TokenKey = (String, String);
 
 struct HeldToken {
@@ -81,11 +88,13 @@ impl UpstreamClient {
 
     /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200.
     async fn ask(&self, request: RegistryRequest<'_>) -> Result<EgressAnswer, UpstreamProblem> {
-        let key = (request.url.origin().ascii_serialization(), request.image.image.to_owned());
-        let answer = self.follow(&request, self.held_token(&key)).await?;
+        let key = (request.image.url.to_owned(), request.image.image.to_owned());
+        let FollowedAnswer { answer, is_own } =
+            self.follow(&request, self.held_token(&key)).await?;
+        // A place to which the registry redirects may not ask for a token that the registry would get.
         let challenge = match answer.status() {
-            StatusCode::UNAUTHORIZED => {
-                answer.header(WWW_AUTHENTICATE).and_then(BearerChallenge::parse)
+            StatusCode::UNAUTHORIZED if is_own => {
+                answer.headers(WWW_AUTHENTICATE).find_map(BearerChallenge::parse)
             }
             _ => None,
         };
@@ -94,7 +103,7 @@ impl UpstreamClient {
                 let token = self.fetch_token(&request, &challenge).await?;
                 let authorization = token.authorization.clone();
                 self.keep_token(key, token);
-                self.follow(&request, Some(authorization)).await?
+                self.follow(&request, Some(authorization)).await?.answer
             }
             None => answer,
         };
@@ -109,7 +118,7 @@ impl UpstreamClient {
         &self,
         request: &RegistryRequest<'_>,
         authorization: Option<HeaderValue>,
-    ) -> Result<EgressAnswer, UpstreamProblem> {
+    ) -> Result<FollowedAnswer, UpstreamProblem> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = HeaderMap::new();
@@ -122,7 +131,8 @@ impl UpstreamClient {
             let answer = self.clients.read(read).await;
             let answer = answer.map_err(|error| send_problem(request.image.url, &error))?;
             if !answer.status().is_redirection() {
-                return Ok(answer);
+                let is_own = url.origin() == request.url.origin();
+                return Ok(FollowedAnswer { answer, is_own });
             }
             let location = answer.header(LOCATION).and_then(|location| url.join(location).ok());
             url = match location {
@@ -285,7 +295,15 @@ fn problem(request: &RegistryRequest<'_>, text: &str) -> UpstreamProblem {
 }
 
 fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
-    UpstreamProblem::new(url, Problem::Unreachable, format!("gave no answer: {error}"))
+    let text = match error {
+        // Which addresses private names have is nothing for clients.
+        SendError::Refused(refused) => {
+            tracing::warn!("an upstream is not reached: {refused}");
+            "is not public or not encrypted, and egress.allow does not open it".to_owned()
+        }
+        error => format!("gave no answer: {error}"),
+    };
+    UpstreamProblem::new(url, Problem::Unreachable, text)
 }
 
 #[cfg(test)]

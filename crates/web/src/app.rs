@@ -56,8 +56,8 @@ pub struct AppState {
     pub loop_mark: HeaderValue,
 }
 
-/// The header by which a server recognises its own requests: a remote repository may name, by way of others, the very
-/// server that it is on.
+/// The header by which a process recognises its own requests: a remote repository may name the very server that it is
+/// on. A circle over several servers ends by its time-outs.
 pub const LOOP_MARK: HeaderName = HeaderName::from_static("x-berth-fetch");
 
 impl App {

@@ -6,13 +6,13 @@ use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
 use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, policies, upstreams};
+use meta::{Id, Tx, cleanups, epochs, policies, upstream_tags, upstreams};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::SortDirection;
 use model::name::{Location, ProjectId, RepositoryName};
 use model::permission::Permission;
-use model::repository::ModeName;
+use model::repository::{ModeName, RepositoryMode};
 use model::resource::Resource;
 
 use crate::access::find_repository;
@@ -186,7 +186,7 @@ impl Engine {
         let name =
             repository_name(authorized.resource_for(artifactregistry::REPOSITORIES_UPDATE)?)?;
         let (authorized, now) = (authorized.clone(), self.clock.now());
-        let (changed, settings_changed) = self
+        let (before, changed, settings_changed) = self
             .write(move |tx| {
                 let mut details = find_details(tx, &name)?;
                 let before = details.settings.clone();
@@ -203,14 +203,27 @@ impl Engine {
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &authorized.event(EventAction::Update, &name.to_string(), now))?;
-                Ok((details, settings_changed))
+                Ok((before, details, settings_changed))
             })
             .await?;
+        let mode = |settings: &str| RepositoryMode::parse(changed.mode, settings).ok();
+        if changed.mode == ModeName::Remote && mode(&before) != mode(&changed.settings) {
+            self.forget_upstream_tags(changed.id).await?;
+        }
         self.identity.poll_epoch().await?;
         if settings_changed {
             warn_if_policies_delete_nothing(&changed);
         }
         Ok(changed)
+    }
+
+    /// Forgets what a remote repository knows of tags, because its upstream is another one from now on.
+    async fn forget_upstream_tags(&self, repository: Id) -> Result<(), EngineError> {
+        const ROWS_AT_ONCE: i64 = 1_000;
+        let forget =
+            move |tx: &mut Tx<'_>| Ok(upstream_tags::forget_all(tx, &repository, ROWS_AT_ONCE)?);
+        while self.write(forget).await? == ROWS_AT_ONCE as u64 {}
+        Ok(())
     }
 
     /// Deletes a repository. It is hidden and its name is free at once; its content is deleted afterwards.

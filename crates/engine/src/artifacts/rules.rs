@@ -2,6 +2,7 @@
 
 use identity::Authorized;
 use meta::events::{self, EventAction};
+use meta::repositories;
 use meta::rules::{self, RuleRow};
 use meta::{Id, Tx};
 use model::artifact_name::{RuleName, unescape_slashes};
@@ -148,8 +149,10 @@ impl Engine {
         let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
         self.write(move |tx| {
             let repository = find_repository(tx, &name.repository)?;
-            if repository.mode == ModeName::Virtual {
-                let problem = "a virtual repository has no rules: those of its upstreams decide";
+            let mode = repositories::find_mode(tx, &repository.id)?;
+            if mode.is_some_and(|mode| mode.name() == ModeName::Virtual || !mode.own_upstreams().is_empty()) {
+                let problem =
+                    "a repository that reads others of this registry has no rules: those of its upstreams decide";
                 return Err(EngineError::Precondition(problem.to_owned()));
             }
             let repository = repository.id;

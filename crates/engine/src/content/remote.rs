@@ -39,6 +39,15 @@ const FORGOTTEN_AT_ONCE: i64 = 100;
 /// The largest config that is fetched together with its manifest, for the columns that lists show.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
+/// The longest time in which an upstream sends a manifest, and in which it sends a config.
+const MANIFEST_TIME: Duration = Duration::from_secs(30);
+const CONFIG_TIME: Duration = Duration::from_secs(5);
+/// The bytes of a blob that an upstream has to send in a second, after the first minute.
+const SLOWEST_BLOB: u64 = 64 << 10;
+
+/// The words for a fetch that is not begun.
+const TOO_MANY_FETCHES: &str = "is not asked now: too many fetches run";
+
 /// The principal of what remote repositories fetch.
 const FETCHER: &str = "system:remote-repository";
 
@@ -94,11 +103,21 @@ impl RemoteSource {
         let image = &self.store.image;
         let key = FetchKey {
             repository: image.repository().id,
+            url: self.url.clone(),
             image: image.image_name().to_owned(),
             reference: reference.to_owned(),
         };
-        let source = self.clone();
-        match self.engine().fetches.join(key, || work(source)).await {
+        let (source, working) = (self.clone(), work(self.clone()));
+        let work = async move {
+            let Ok(_place) = source.engine().fetch_places.try_acquire() else {
+                return Err(source.problem(Problem::NotStored, TOO_MANY_FETCHES));
+            };
+            if let Err(error) = source.engine().check_stores_present() {
+                return Err(source.not_stored(&error));
+            }
+            working.await
+        };
+        match self.engine().fetches.join(key, || work).await {
             Some(fetched) => Ok(fetched?),
             None => Err(EngineError::Internal("a fetch ended without a result".to_owned())),
         }
@@ -138,7 +157,10 @@ impl RemoteSource {
                 Reference::Digest(digest) => versions::find_by_digest(tx, image.address(), digest)?,
             };
             let look = upstream_tags::find(tx, image.address(), &reference.to_string())?;
-            Ok(KnownReference { digest: version.map(|version| version.digest), look })
+            // A tag that this upstream has never confirmed is not cached: the settings may have named another one.
+            let counts = matches!(reference, Reference::Digest(_)) || look.is_some();
+            let digest = version.filter(|_| counts).map(|version| version.digest);
+            Ok(KnownReference { digest, look })
         });
         read.await
     }
@@ -151,7 +173,10 @@ impl RemoteSource {
         };
         match updated {
             Ok(()) => {
-                self.record_look(reference, true).await;
+                // A digest is never asked for again.
+                if matches!(reference, Reference::Tag(_)) {
+                    self.record_look(reference, true).await;
+                }
                 Ok(Freshness::Fresh)
             }
             Err(problem) if problem.kind == Problem::NotFound => {
@@ -178,15 +203,19 @@ impl RemoteSource {
         let asking = upstream.find_digest(self.upstream_image(), reference);
         match timeout(MAX_REVALIDATION, asking).await {
             Ok(Ok(Some(digest))) if digest == *cached => Ok(()),
-            Ok(Ok(_)) => self.fetch_manifest(reference).await,
+            // A registry may answer GET where it refuses HEAD.
+            Ok(Ok(_) | Err(UpstreamProblem { kind: Problem::Failed, .. })) => {
+                self.fetch_manifest(reference).await
+            }
             Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(self.problem(Problem::Unreachable, "did not answer in time")),
+            Err(_) => Err(self.late()),
         }
     }
 
     async fn fetch_manifest(&self, reference: &Reference) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let fetched = upstream.fetch_manifest(self.upstream_image(), reference).await?;
+        let fetching = upstream.fetch_manifest(self.upstream_image(), reference);
+        let fetched = timeout(MANIFEST_TIME, fetching).await.map_err(|_| self.late())??;
         let digest = match (reference, &fetched.digest) {
             (Reference::Digest(digest), _) | (Reference::Tag(_), Some(digest)) => digest.clone(),
             (Reference::Tag(_), None) => Digest::of(&fetched.bytes),
@@ -210,10 +239,14 @@ impl RemoteSource {
         })?;
         if let Some(config) = new.config().filter(|config| config.size <= MAX_CONFIG_BYTES) {
             // Only lists show what is in it. A pull that needs it asks again.
-            let _ = self.fetch_blob(&config.digest, config.size).await;
+            let _ = timeout(CONFIG_TIME, self.fetch_blob(&config.digest, config.size)).await;
         }
         self.store.put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
         Ok(())
+    }
+
+    fn late(&self) -> UpstreamProblem {
+        self.problem(Problem::Unreachable, "did not answer in time")
     }
 
     fn not_stored(&self, error: &EngineError) -> UpstreamProblem {
@@ -247,12 +280,19 @@ impl RemoteSource {
             if blobs::find(tx, repository, &wanted)?.is_some() {
                 return Ok(None);
             }
-            Ok(versions::find_awaited_size(tx, repository, &wanted)?)
+            // A blob whose copy was set aside is fetched anew.
+            match blobs::find_size(tx, repository, &wanted)? {
+                Some(size) => Ok(Some(size)),
+                None => Ok(versions::find_awaited_size(tx, repository, &wanted)?),
+            }
         });
         let Some(size) = awaited.await? else { return Ok(()) };
         let wanted = digest.clone();
         let work = |source: Self| async move {
-            source.fetch_blob(&wanted, size as u64).await?;
+            let size = size as u64;
+            let time = Duration::from_secs(60 + size / SLOWEST_BLOB);
+            let fetched = timeout(time, source.fetch_blob(&wanted, size)).await;
+            fetched.map_err(|_| source.late())??;
             Ok(Freshness::Fresh)
         };
         match self.fetch_once(digest.as_str(), work).await {
@@ -296,7 +336,7 @@ struct KnownReference {
     look: Option<UpstreamLook>,
 }
 
-/// Returns the bytes, with an error in place of those beyond `size`, and at the end if some are missing.
+/// Returns the bytes, with an error in place of those beyond `size`.
 fn limited(bytes: UpstreamBytes, size: u64) -> UploadBody<'static> {
     let begun = (bytes, Some(size));
     Box::pin(stream::unfold(begun, |(mut bytes, left)| async move {
@@ -307,7 +347,6 @@ fn limited(bytes: UpstreamBytes, size: u64) -> UploadBody<'static> {
                 None => Some((Err(BodyError::Closed), (bytes, None))),
             },
             Some(Err(error)) => Some((Err(error), (bytes, None))),
-            None if left > 0 => Some((Err(BodyError::Closed), (bytes, None))),
             None => None,
         }
     }))

@@ -139,8 +139,9 @@ impl ContentSource {
         match self {
             Self::Local(holding) => Ok(ListedRepositories::of_one(holding.repository.id)),
             Self::Remote(source) => Ok(ListedRepositories::of_one(source.holding().repository.id)),
-            Self::Upstreams(UpstreamSource { set, .. }) => {
-                let ids = set.listed_ids(set.all(), "")?;
+            Self::Upstreams(UpstreamSource { set, image }) => {
+                let below = format!("{image}/");
+                let ids = set.listed_ids(set.asked_for(&below), &below)?;
                 Ok(ListedRepositories::of_upstreams(ids, set.clone()))
             }
         }

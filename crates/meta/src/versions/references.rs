@@ -120,19 +120,21 @@ pub fn waits_for_blob(
     Ok(!waiting_for_blob(tx, repository, digest, 1)?.is_empty())
 }
 
-/// Returns the size that a manifest states of a blob for which its reference waits.
+/// Returns the largest size that manifests state of a blob for which their references wait. A manifest may state a wrong
+/// one.
 pub fn find_awaited_size(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
 ) -> Result<Option<i64>, MetaError> {
-    tx.query_first(
-        "SELECT size FROM manifest_refs
+    let largest = tx.query_first(
+        "SELECT max(size) FROM manifest_refs
          WHERE repository_id = ?1 AND digest = ?2 AND blob_digest IS NULL AND child_id IS NULL
-           AND NOT is_manifest LIMIT 1",
+           AND NOT is_manifest",
         params![repository, digest.as_str()],
-        |row| row.int(0),
-    )
+        |row| row.opt_int(0),
+    )?;
+    Ok(largest.flatten())
 }
 
 /// Binds references that wait for a blob, and corrects the sizes that they state. Returns the number of references

@@ -27,7 +27,10 @@ on_both![
     anonymous_tokens_are_fetched_and_kept,
     a_registry_with_a_path_has_its_images_below_it,
     what_was_fetched_is_listed_and_goes_with_the_repository,
-    a_circle_by_url_ends
+    a_circle_by_url_ends,
+    a_damaged_copy_is_fetched_anew,
+    a_wrong_size_in_another_manifest_blocks_nothing,
+    another_upstream_confirms_nothing_of_the_one_before
 ];
 
 /// A server that may reach this machine, an upstream, and the remote repository `remote` of it.
@@ -430,4 +433,57 @@ async fn a_circle_by_url_ends(backend: Backend) {
     let refused = create_virtual(&known, "circle", &own).await;
     let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
     assert!(refused.text().contains("is one of this registry"), "{refused:#?}");
+}
+
+async fn a_damaged_copy_is_fetched_anew(backend: Backend) {
+    let test = RemoteTest::start(backend).await;
+    let image = Image::new(1);
+    test.upstream.serve(&image, ("app", "1"));
+    expect_manifest(test.pull_manifest("1").await, &image);
+    let layer = &image.blobs[1];
+    test.pull_blob(layer).await.expect_status(200);
+    let stored = test.accounts.server.blob_paths();
+    let is_layer =
+        |path: &&std::path::PathBuf| std::fs::read(path).is_ok_and(|bytes| bytes == *layer);
+    let path = stored.iter().find(is_layer).expect("the layer is stored");
+    std::fs::write(path, random_bytes(layer.len(), 99)).expect("written");
+    // The pull that finds the damage breaks off, or is refused.
+    let damaged = test.pull_blob(layer).await;
+    assert_ne!(damaged.body, *layer);
+    assert_eq!(test.pull_blob(layer).await.expect_status(200).body, *layer);
+    assert_eq!(test.upstream.count(&format!("GET {}", blob_path("app", digest_of(layer)))), 2);
+}
+
+/// Whoever can push any image to the upstream could state any size of a layer that others need.
+async fn a_wrong_size_in_another_manifest_blocks_nothing(backend: Backend) {
+    let test = RemoteTest::start(backend).await;
+    let image = Image::new(1);
+    let mut evil: Value = serde_json::from_str(&image.manifest).expect("JSON");
+    evil["layers"][0]["size"] = json!(1);
+    let evil = Image { blobs: image.blobs.clone(), manifest: evil.to_string() };
+    test.upstream.serve(&evil, ("evil", "1"));
+    test.upstream.serve(&image, ("app", "1"));
+    let path = manifest_path(&image_in("remote", "evil"), "1");
+    expect_manifest(test.get(&path).await, &evil);
+    expect_manifest(test.pull_manifest("1").await, &image);
+    let layer = &image.blobs[1];
+    assert_eq!(test.pull_blob(layer).await.expect_status(200).body, *layer);
+}
+
+async fn another_upstream_confirms_nothing_of_the_one_before(backend: Backend) {
+    let test = RemoteTest::start(backend).await;
+    let (old, new) = (Image::new(1), Image::new(2));
+    test.upstream.serve(&old, ("app", "1"));
+    expect_manifest(test.pull_manifest("1").await, &old);
+    let other = ScriptedUpstream::start().await;
+    let owner = &test.accounts.owner;
+    let body = remote_body(&other.url());
+    owner.patch(&api_path("remote", ""), &body).await.expect_status(200);
+    // The new upstream is asked, and its failure does not bring the old tag back.
+    expect_problem(test.pull_manifest("1").await, "404 MANIFEST_UNKNOWN", "has no such image");
+    other.set(&manifest_path("app", "2"), UpstreamAnswer::status(500));
+    expect_problem(test.pull_manifest("2").await, "502 UNAVAILABLE", "answered 500");
+    other.serve(&new, ("app", "1"));
+    test.advance_seconds(61);
+    expect_manifest(test.pull_manifest("1").await, &new);
 }

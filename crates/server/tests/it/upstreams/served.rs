@@ -23,6 +23,7 @@ on_both![
     pushes_and_deletes_are_refused,
     a_remote_repository_reads_a_repository_of_this_registry,
     a_virtual_repository_reads_through_a_remote_one,
+    a_tree_of_upstreams_has_a_bound,
     an_index_and_its_images_are_served
 ];
 
@@ -237,6 +238,9 @@ async fn a_remote_repository_reads_a_repository_of_this_registry(accounts: Accou
     let pushed = owner.client.post(&format!("/v2/{image}/blobs/uploads/"), "").await;
     let pushed = pushed.expect_oci_error("405 UNSUPPORTED");
     assert!(pushed.oci_message().contains("is a remote repository"), "{pushed:#?}");
+    let rule = json!({ "action": "DENY", "operation": "DOWNLOAD" });
+    let refused = owner.post(&api_path("remote", "/rules?ruleId=deny"), &rule).await;
+    refused.expect_google_error("400 FAILED_PRECONDITION");
     // Its reader needs no permission on the other repository, whose administrators can stop it.
     let shown = repository_name(PROJECT, "remote");
     let reader = accounts.create_actor_with("reader", (READER, &shown)).await;
@@ -276,4 +280,27 @@ async fn a_virtual_repository_reads_through_a_remote_one(accounts: AccountServer
     let failed = failed.expect_oci_error("502 UNAVAILABLE");
     assert!(failed.oci_message().contains("the upstream \"remote\""), "{failed:#?}");
     assert!(!failed.oci_message().contains("source"), "{failed:#?}");
+}
+
+/// Repositories that read others, which read others: a few requests must not make a pull read millions.
+async fn a_tree_of_upstreams_has_a_bound(accounts: AccountServer) {
+    accounts.create_repository(PROJECT, "leaf").await;
+    push(&accounts.owner.client, "leaf", ("app", "1"), 1).await;
+    let mut below = "leaf".to_owned();
+    for level in 0..7 {
+        let mut policies = Vec::new();
+        for part in 0..4 {
+            let id = format!("r{level}-{part}");
+            create_virtual(&accounts, &id, &remote_body(&below)).await.expect_status(200);
+            policies.push(policy(&id, part));
+        }
+        below = format!("v{level}");
+        let body = virtual_body(&policies, json!({}));
+        create_virtual(&accounts, &below, &body).await.expect_status(200);
+    }
+    let shallow = manifest_path(&image_in("v1", "app"), "1");
+    accounts.owner.client.get(&shallow).await.expect_status(200);
+    let deep = accounts.owner.client.get(&manifest_path(&image_in(&below, "app"), "1")).await;
+    let deep = deep.expect_oci_error("502 UNAVAILABLE");
+    assert!(deep.oci_message().contains("too many repositories"), "{deep:#?}");
 }
