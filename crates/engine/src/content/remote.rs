@@ -143,9 +143,18 @@ impl RemoteSource {
             }
             (_, _) => {}
         }
-        let wanted = reference.clone();
+        let (wanted, is_cached) = (reference.clone(), known.digest.is_some());
+        let confirmed_at = known.confirmed_at();
         let work = |source: Self| async move { source.update_manifest(&wanted, known).await };
-        self.fetch_once(&reference.to_string(), work).await
+        match self.fetch_once(&reference.to_string(), work).await {
+            // The upstream was not asked at all.
+            Err(EngineError::Upstream(problem))
+                if is_cached && problem.kind == Problem::NotStored =>
+            {
+                Ok(Freshness::Stale { confirmed_at })
+            }
+            fetched => fetched,
+        }
     }
 
     /// Returns what the repository has of a reference.
@@ -186,8 +195,7 @@ impl RemoteSource {
             // The upstream cannot say whether the tag has moved.
             Err(problem) if known.digest.is_some() => {
                 tracing::warn!("serving a cached tag, because {problem}");
-                let confirmed_at = known.look.map_or(0, |look| look.checked_at);
-                Ok(Freshness::Stale { confirmed_at })
+                Ok(Freshness::Stale { confirmed_at: known.confirmed_at() })
             }
             Err(problem) => Err(problem),
         }
@@ -334,6 +342,13 @@ struct KnownReference {
     /// The digest of the manifest that is stored.
     digest: Option<Digest>,
     look: Option<UpstreamLook>,
+}
+
+impl KnownReference {
+    /// Returns the time at which the upstream confirmed the reference last, or 0.
+    fn confirmed_at(&self) -> i64 {
+        self.look.map_or(0, |look| look.checked_at)
+    }
 }
 
 /// Returns the bytes, with an error in place of those beyond `size`.

@@ -42,8 +42,8 @@ fn virtual_body(policies: &[Value], more: Value) -> Value {
     json!({ "format": "DOCKER", "mode": "VIRTUAL_REPOSITORY", "virtualRepositoryConfig": config })
 }
 
-/// Asks for a virtual repository.
-async fn create_virtual(accounts: &AccountServer, id: &str, body: &Value) -> Reply {
+/// Creates a repository of the first project by this body.
+async fn create_from_body(accounts: &AccountServer, id: &str, body: &Value) -> Reply {
     accounts.owner.post(&format!("{}?repositoryId={id}", repositories_path(PROJECT)), body).await
 }
 
@@ -58,7 +58,7 @@ async fn set_up_virtual_with(accounts: &AccountServer, upstreams: &[(&str, i32)]
         accounts.create_repository(PROJECT, id).await;
         policies.push(policy(id, *priority));
     }
-    create_virtual(accounts, VIRTUAL, &virtual_body(&policies, more)).await.expect_status(200);
+    create_from_body(accounts, VIRTUAL, &virtual_body(&policies, more)).await.expect_status(200);
 }
 
 /// Pushes an image to a repository of the first project, and returns its digest.

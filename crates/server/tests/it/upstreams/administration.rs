@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    VIRTUAL, api_path, create_virtual, image_in, policy, push, set_up_virtual, virtual_body,
+    VIRTUAL, api_path, create_from_body, image_in, policy, push, set_up_virtual, virtual_body,
 };
 use crate::util::accounts::{PROJECT, repositories_path};
 use crate::util::google::repository_name;
@@ -68,12 +68,13 @@ async fn bad_settings_are_refused_by_name(accounts: AccountServer) {
         (many, "there are 31, and at most 30"),
     ];
     for (policies, problem) in cases {
-        let refused = create_virtual(&accounts, "new", &virtual_body(&policies, json!({}))).await;
+        let refused = create_from_body(&accounts, "new", &virtual_body(&policies, json!({}))).await;
         let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
         assert!(refused.text().contains(&problem.replace('"', "\\\"")), "{problem}: {refused:#?}");
     }
     let pins = json!({ "pins": [{ "imagePrefix": "corp/", "upstreamId": "absent" }] });
-    let refused = create_virtual(&accounts, "new", &virtual_body(&[policy("high", 1)], pins)).await;
+    let refused =
+        create_from_body(&accounts, "new", &virtual_body(&[policy("high", 1)], pins)).await;
     let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
     assert!(refused.text().contains("is the id of no policy"), "{refused:#?}");
     accounts.owner.get(&api_path("new", "")).await.expect_google_error("404 NOT_FOUND");
@@ -84,7 +85,7 @@ async fn circles_are_refused(accounts: AccountServer) {
     set_up_virtual(&accounts, &[("high", 2)]).await;
     let remote = json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY", "remoteRepositoryConfig":
         { "commonRepository": { "uri": repository_name(PROJECT, VIRTUAL) } } });
-    create_virtual(&accounts, "remote", &remote).await.expect_status(200);
+    create_from_body(&accounts, "remote", &remote).await.expect_status(200);
     let body = virtual_body(&[policy("high", 2), policy("remote", 1)], json!({}));
     let refused = accounts.owner.patch(&api_path(VIRTUAL, ""), &body).await;
     let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
@@ -131,7 +132,7 @@ async fn administrators_see_and_stop_who_reads_their_repository(accounts: Accoun
     let theirs = repository_name("tenant-b", "theirs");
     let foreign = json!({ "id": "theirs", "repository": theirs });
     let body = virtual_body(&[foreign], json!({}));
-    create_virtual(&accounts, VIRTUAL, &body).await.expect_status(200);
+    create_from_body(&accounts, VIRTUAL, &body).await.expect_status(200);
     let admin = accounts.create_actor_with("admin-of-b", (ADMIN, &theirs)).await;
     let list = format!("/v1/{theirs}:listVirtualReaders");
     let readers = admin.get(&list).await.expect_status(200).json();

@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{api_path, create_virtual, image_in};
+use super::{api_path, create_from_body, image_in};
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{
     AccountServer, Backend, Image, Reply, ScriptedUpstream, UpstreamAnswer, blob_path, digest_of,
-    manifest_path, on_both, random_bytes,
+    manifest_path, on_both, random_bytes, with_deadline,
 };
 
 const READER: &str = "roles/artifactregistry.reader";
@@ -30,7 +30,8 @@ on_both![
     a_circle_by_url_ends,
     a_damaged_copy_is_fetched_anew,
     a_wrong_size_in_another_manifest_blocks_nothing,
-    another_upstream_confirms_nothing_of_the_one_before
+    another_upstream_confirms_nothing_of_the_one_before,
+    fetches_have_a_bound_and_cached_tags_do_not_need_one
 ];
 
 /// A server that may reach this machine, an upstream, and the remote repository `remote` of it.
@@ -46,7 +47,7 @@ impl RemoteTest {
         });
         let (accounts, upstream) = (accounts.await, ScriptedUpstream::start().await);
         let url = upstream.url();
-        create_virtual(&accounts, "remote", &remote_body(&url)).await.expect_status(200);
+        create_from_body(&accounts, "remote", &remote_body(&url)).await.expect_status(200);
         Self { accounts, upstream }
     }
 
@@ -229,7 +230,7 @@ async fn failures_of_the_upstream_are_named(backend: Backend) {
     }
     // A registry that is not there.
     let gone = remote_body("http://127.0.0.1:1");
-    create_virtual(&test.accounts, "gone", &gone).await.expect_status(200);
+    create_from_body(&test.accounts, "gone", &gone).await.expect_status(200);
     let reply = test.get(&manifest_path(&image_in("gone", "app"), "1")).await;
     expect_problem(reply, "502 UNAVAILABLE", "gave no answer");
 }
@@ -282,7 +283,7 @@ async fn attack_26_fetched_content_is_read_in_its_repository_alone(backend: Back
     test.upstream.serve(&image, ("app", "1"));
     let other = ScriptedUpstream::start().await;
     let body = remote_body(&other.url());
-    create_virtual(&test.accounts, "other", &body).await.expect_status(200);
+    create_from_body(&test.accounts, "other", &body).await.expect_status(200);
     expect_manifest(test.pull_manifest("1").await, &image);
     let layer = &image.blobs[1];
     test.pull_blob(layer).await.expect_status(200);
@@ -322,7 +323,7 @@ async fn attack_41_nothing_private_is_reached(backend: Backend) {
         for scheme in ["http", "https"] {
             let id = format!("{scheme}{number}");
             let body = remote_body(&format!("{scheme}://{host}"));
-            create_virtual(&accounts, &id, &body).await.expect_status(200);
+            create_from_body(&accounts, &id, &body).await.expect_status(200);
             let path = manifest_path(&image_in(&id, "app"), "1");
             let refused = accounts.owner.client.get(&path).await;
             let refused = refused.expect_oci_error("502 UNAVAILABLE");
@@ -374,7 +375,7 @@ async fn anonymous_tokens_are_fetched_and_kept(backend: Backend) {
     upstream.owner.grant_role(&shown, READER, "allUsers").await;
     let test = RemoteTest::start(backend).await;
     let url = format!("http://{}/{PROJECT}/public", upstream.server.address);
-    create_virtual(&test.accounts, "ours", &remote_body(&url)).await.expect_status(200);
+    create_from_body(&test.accounts, "ours", &remote_body(&url)).await.expect_status(200);
     let pulled = test.get(&manifest_path(&image_in("ours", "app"), "1")).await;
     expect_manifest(pulled, &image);
     for blob in &image.blobs {
@@ -388,7 +389,7 @@ async fn a_registry_with_a_path_has_its_images_below_it(backend: Backend) {
     let image = Image::new(1);
     test.upstream.serve(&image, ("some/path/team/app", "1"));
     let url = format!("{}/some/path/", test.upstream.url());
-    create_virtual(&test.accounts, "below", &remote_body(&url)).await.expect_status(200);
+    create_from_body(&test.accounts, "below", &remote_body(&url)).await.expect_status(200);
     let pulled = test.get(&manifest_path(&image_in("below", "team/app"), "1")).await;
     expect_manifest(pulled, &image);
 }
@@ -407,7 +408,7 @@ async fn what_was_fetched_is_listed_and_goes_with_the_repository(backend: Backen
     let described = owner.get(&api_path("remote", "")).await.expect_status(200).json();
     assert!(described["sizeBytes"].as_str().is_some_and(|size| size != "0"), "{described}");
     owner.delete(&api_path("remote", "")).await.expect_status(200);
-    create_virtual(&test.accounts, "remote", &remote_body(&test.upstream.url()))
+    create_from_body(&test.accounts, "remote", &remote_body(&test.upstream.url()))
         .await
         .expect_status(200);
     let before = test.upstream.asked().len();
@@ -420,7 +421,7 @@ async fn a_circle_by_url_ends(backend: Backend) {
     let test = RemoteTest::start(backend).await;
     let accounts = &test.accounts;
     let own = format!("http://{}/{PROJECT}/circle", accounts.server.address);
-    create_virtual(accounts, "circle", &remote_body(&own)).await.expect_status(200);
+    create_from_body(accounts, "circle", &remote_body(&own)).await.expect_status(200);
     let path = manifest_path(&image_in("circle", "app"), "1");
     let refused = accounts.owner.client.get(&path).await;
     expect_problem(refused, "502 UNAVAILABLE", "fetches from this registry itself");
@@ -430,7 +431,7 @@ async fn a_circle_by_url_ends(backend: Backend) {
     })
     .await;
     let own = remote_body(&format!("https://us-west1-docker.berth.test/{PROJECT}/x"));
-    let refused = create_virtual(&known, "circle", &own).await;
+    let refused = create_from_body(&known, "circle", &own).await;
     let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
     assert!(refused.text().contains("is one of this registry"), "{refused:#?}");
 }
@@ -486,4 +487,36 @@ async fn another_upstream_confirms_nothing_of_the_one_before(backend: Backend) {
     other.serve(&new, ("app", "1"));
     test.advance_seconds(61);
     expect_manifest(test.pull_manifest("1").await, &new);
+}
+
+/// The number of fetches that a process runs at once.
+const MAX_FETCHES: usize = 64;
+
+/// Whoever asks for very many tags of an upstream that hangs keeps nobody from what is cached.
+async fn fetches_have_a_bound_and_cached_tags_do_not_need_one(backend: Backend) {
+    let mut test = RemoteTest::start(backend).await;
+    let image = Image::new(1);
+    test.upstream.serve(&image, ("app", "1"));
+    expect_manifest(test.pull_manifest("1").await, &image);
+    let mut pulls = tokio::task::JoinSet::new();
+    for number in 0..MAX_FETCHES {
+        let path = manifest_path("app", format!("hang-{number}"));
+        test.upstream.set(&path, UpstreamAnswer::Hang);
+        let client = test.accounts.owner.client.clone();
+        let path = manifest_path(&image_in("remote", "app"), format!("hang-{number}"));
+        pulls.spawn(async move { client.get(&path).await });
+    }
+    let all_begun = async {
+        while test.upstream.asked().len() < 2 + MAX_FETCHES {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    with_deadline(all_begun).await;
+    // The clients leave, and the fetches go on.
+    pulls.abort_all();
+    expect_problem(test.pull_manifest("2").await, "503 UNAVAILABLE", "too many fetches run");
+    test.advance_seconds(3_700);
+    test.sign_in_again().await;
+    let stale = expect_manifest(test.pull_manifest("1").await, &image);
+    assert!(stale.header("warning").starts_with("110 "), "{stale:#?}");
 }

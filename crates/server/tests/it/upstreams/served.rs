@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    VIRTUAL, api_path, create_virtual, image_in, policy, push, set_up_virtual, virtual_body,
+    VIRTUAL, api_path, create_from_body, image_in, policy, push, set_up_virtual, virtual_body,
 };
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
@@ -222,7 +222,7 @@ fn remote_body(upstream: &str) -> Value {
 
 async fn a_remote_repository_reads_a_repository_of_this_registry(accounts: AccountServer) {
     accounts.create_repository(PROJECT, "source").await;
-    create_virtual(&accounts, "remote", &remote_body("source")).await.expect_status(200);
+    create_from_body(&accounts, "remote", &remote_body("source")).await.expect_status(200);
     let owner = &accounts.owner;
     let digest = push(&owner.client, "source", ("app", "1"), 1).await;
     let image = image_in("remote", "app");
@@ -258,10 +258,10 @@ async fn a_virtual_repository_reads_through_a_remote_one(accounts: AccountServer
     // The chain is: all -> remote -> inner, which is virtual and has a pin -> source, low.
     let policies = [policy("source", 2), policy("low", 1)];
     let pins = json!({ "pins": [{ "imagePrefix": "corp/", "upstreamId": "low" }] });
-    create_virtual(&accounts, "inner", &virtual_body(&policies, pins)).await.expect_status(200);
-    create_virtual(&accounts, "remote", &remote_body("inner")).await.expect_status(200);
+    create_from_body(&accounts, "inner", &virtual_body(&policies, pins)).await.expect_status(200);
+    create_from_body(&accounts, "remote", &remote_body("inner")).await.expect_status(200);
     let outer = virtual_body(&[policy("remote", 9), policy("low", 1)], json!({}));
-    create_virtual(&accounts, VIRTUAL, &outer).await.expect_status(200);
+    create_from_body(&accounts, VIRTUAL, &outer).await.expect_status(200);
     let owner = &accounts.owner;
     push(&owner.client, "low", ("app", "1"), 1).await;
     let source = push(&owner.client, "source", ("app", "1"), 2).await;
@@ -291,12 +291,12 @@ async fn a_tree_of_upstreams_has_a_bound(accounts: AccountServer) {
         let mut policies = Vec::new();
         for part in 0..4 {
             let id = format!("r{level}-{part}");
-            create_virtual(&accounts, &id, &remote_body(&below)).await.expect_status(200);
+            create_from_body(&accounts, &id, &remote_body(&below)).await.expect_status(200);
             policies.push(policy(&id, part));
         }
         below = format!("v{level}");
         let body = virtual_body(&policies, json!({}));
-        create_virtual(&accounts, &below, &body).await.expect_status(200);
+        create_from_body(&accounts, &below, &body).await.expect_status(200);
     }
     let shallow = manifest_path(&image_in("v1", "app"), "1");
     accounts.owner.client.get(&shallow).await.expect_status(200);
