@@ -114,6 +114,11 @@ impl RegistryDomains {
         Self { mirrors, ..self }
     }
 
+    /// Returns whether there are mirrors.
+    pub fn have_mirrors(&self) -> bool {
+        !self.mirrors.is_empty()
+    }
+
     /// Returns the location of hosts that name none.
     pub fn default_location(&self) -> &Location {
         &self.default_location

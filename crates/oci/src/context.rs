@@ -170,19 +170,20 @@ where
     let method = request.method().clone();
     let (parts, body) = request.into_parts();
     let arrival = Arc::new(RequestArrival::of(&parts));
-    let target = target_of(&app, arrival.host(), &UrlQuery::new(parts.uri.query()));
+    let mirror_query = app.domains.have_mirrors().then(|| parts.uri.query().map(str::to_owned));
     let outcome = match OciRequest::new(app.clone(), parts, &arrival, attempt.trail()).await {
         Ok(context) => handler(context, body).await,
         Err(error) => Err(error),
     };
     record_outcome(attempt.trail(), &outcome);
     let mut response = outcome.unwrap_or_else(|error| {
-        // The challenge of a mirror names the full path: the token endpoint does not hear of the namespace.
-        let path = match path.strip_prefix("/v2/") {
-            Some(image) if target.mirrored.is_some() && !image.is_empty() => {
-                format!("/v2/{}", target.full_path(image))
+        let path = match (path.strip_prefix("/v2/"), mirror_query) {
+            // The challenge of a mirror names the full path: the token endpoint does not hear of the namespace.
+            (Some(image), Some(query)) if !image.is_empty() => {
+                let query = UrlQuery::new(query.as_deref());
+                format!("/v2/{}", target_of(&app, arrival.host(), &query).full_path(image))
             }
-            Some(_) | None => path,
+            (_, _) => path,
         };
         error.into_response_for(&method, &path, &app.base_url(&arrival))
     });
