@@ -32,6 +32,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0015_upstream_tags",
         sql: include_str!("../migrations/0015_upstream_tags.sql"),
     },
+    Migration {
+        name: "0016_packages_by_name",
+        sql: include_str!("../migrations/0016_packages_by_name.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

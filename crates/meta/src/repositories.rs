@@ -53,6 +53,14 @@ pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, Met
     })
 }
 
+/// The number of repositories with an image of one name from which on not all of them are looked at.
+const MAX_HOLDERS: i64 = 65;
+
+/// The statement that finds the repositories with an image of one name. A test checks its query plan.
+pub(crate) const HOLDERS_SQL: &str = "SELECT r.id, r.sparse, r.mode, r.download_rules, r.state
+     FROM (SELECT repository_id FROM packages WHERE name = ?1 LIMIT ?2) few
+     JOIN repositories r ON r.id = few.repository_id";
+
 /// The conditions of [`list_with_image`] and [`list_with_blob`]. A test checks the query plans.
 pub(crate) const HOLDING_SQL: [&str; 2] = [
     "SELECT 1 FROM packages p WHERE p.repository_id = r.id AND p.name = ?1",
@@ -75,6 +83,14 @@ pub fn list_with_image(
     among: &[Id],
     image: &str,
 ) -> Result<Vec<RepositoryRow>, MetaError> {
+    let holders = tx.query(HOLDERS_SQL, params![image, MAX_HOLDERS], |row| {
+        Ok((read_repository(row)?, row.text(4)? == "live"))
+    })?;
+    if holders.len() < MAX_HOLDERS as usize {
+        let live = holders.into_iter().filter_map(|(row, is_live)| is_live.then_some(row));
+        return Ok(live.filter(|row| among.contains(&row.id)).collect());
+    }
+    // Very many repositories have an image of this name, so these are asked one by one.
     list_holding(tx, among, image, HOLDING_SQL[0])
 }
 

@@ -9,7 +9,8 @@ use super::{
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{
-    AccountServer, Image, blob_path, digest_of, index_of, manifest_path, on_both, random_bytes,
+    AccountServer, Image, blob_path, digest_of, image::insert_images, index_of, manifest_path,
+    on_both, random_bytes,
 };
 
 const READER: &str = "roles/artifactregistry.reader";
@@ -24,6 +25,7 @@ on_both![
     a_remote_repository_reads_a_repository_of_this_registry,
     a_virtual_repository_reads_through_a_remote_one,
     a_tree_of_upstreams_has_a_bound,
+    an_image_that_very_many_repositories_have_is_found,
     an_index_and_its_images_are_served
 ];
 
@@ -303,4 +305,27 @@ async fn a_tree_of_upstreams_has_a_bound(accounts: AccountServer) {
     let deep = accounts.owner.client.get(&manifest_path(&image_in(&below, "app"), "1")).await;
     let deep = deep.expect_oci_error("502 UNAVAILABLE");
     assert!(deep.oci_message().contains("too many repositories"), "{deep:#?}");
+}
+
+async fn an_image_that_very_many_repositories_have_is_found(accounts: AccountServer) {
+    set_up_virtual(&accounts, &[("high", 2), ("low", 1)]).await;
+    let mut others = Vec::new();
+    for number in 0..70 {
+        let id = format!("other{number}");
+        accounts.create_repository(PROJECT, &id).await;
+        others.push(repository_name(PROJECT, &id));
+    }
+    let meta = accounts.server.open_meta().await;
+    let inserted = meta.write(move |tx| -> Result<(), meta::MetaError> {
+        for other in &others {
+            insert_images(tx, &other.parse().expect("a repository"), &["app".to_owned()])?;
+        }
+        Ok(())
+    });
+    inserted.await.expect("written");
+    let owner = &accounts.owner.client;
+    let digest = push(owner, "low", ("app", "1"), 1).await;
+    assert_eq!(owner.tagged_digest(&image_in(VIRTUAL, "app"), "1").await, digest);
+    let missing = owner.get(&manifest_path(&image_in(VIRTUAL, "app"), "2")).await;
+    missing.expect_oci_error("404 MANIFEST_UNKNOWN");
 }
