@@ -1,9 +1,10 @@
 //! The only place that translates an [`EngineError`] into the status and code of OCI Distribution.
 
 mod invalid_request;
+mod upstream;
 
 use axum::response::{IntoResponse, Response};
-use engine::{EngineError, ErrorKind, UpstreamProblemKind};
+use engine::{EngineError, ErrorKind};
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use identity::{CredentialError, IdentityError};
@@ -132,50 +133,6 @@ impl OciError {
         let message = "marketplace.gcr.io has images of Google's own, which are not here";
         let hint = "pull them from Google, and push them to a repository of this registry";
         Self::not_found("NAME_UNKNOWN", message.to_owned(), hint)
-    }
-
-    /// Returns the error of a pull for which another registry gave no content.
-    fn upstream(kind: UpstreamProblemKind, message: String) -> Self {
-        let hint = "the content is not cached here: try again when the upstream has it and answers";
-        match kind {
-            UpstreamProblemKind::NotFound => {
-                let hint = "check the name, and the tag or digest, at the upstream";
-                Self::not_found("MANIFEST_UNKNOWN", message, hint)
-            }
-            UpstreamProblemKind::Limited { retry_after } => {
-                let error =
-                    Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message, hint);
-                match retry_after {
-                    Some(seconds) => error.header(RETRY_AFTER, HeaderValue::from(seconds)),
-                    None => error,
-                }
-            }
-            UpstreamProblemKind::NotStored => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, hint)
-            }
-            UpstreamProblemKind::Failed
-            | UpstreamProblemKind::Unreachable
-            | UpstreamProblemKind::Wrong => {
-                Self::new(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message, hint)
-            }
-        }
-    }
-
-    /// Returns the error of a request that this server has made itself.
-    pub(super) fn fetch_loop() -> Self {
-        let message = "a remote repository of this registry fetches from this registry itself";
-        let hint =
-            "name the other repository as projects/P/locations/L/repositories/R instead of a URL";
-        Self::new(StatusCode::LOOP_DETECTED, "UNSUPPORTED", message, hint)
-    }
-
-    /// Returns the error of a request of containerd's for a registry that has no mirror here.
-    pub(super) fn unknown_namespace(namespace: &str) -> Self {
-        const MAX_SHOWN: usize = 100;
-        let shown = &namespace[..namespace.floor_char_boundary(MAX_SHOWN)];
-        let message = format!("there is no mirror of {shown} here");
-        let hint = "the registry's operator sets mirrors: [[mirror]] with ns and repository";
-        Self::not_found("NAME_UNKNOWN", message, hint)
     }
 
     pub(super) fn no_such_path() -> Self {
