@@ -21,11 +21,16 @@ pub struct RepositoryRow {
 }
 
 fn read_repository(row: &SqlRow<'_>) -> Result<RepositoryRow, MetaError> {
+    repository_at(row, 0)
+}
+
+/// Reads a repository from four columns, of which `first` is the first one.
+pub(crate) fn repository_at(row: &SqlRow<'_>, first: usize) -> Result<RepositoryRow, MetaError> {
     Ok(RepositoryRow {
-        id: row.id(0)?,
-        allows_missing_content: row.bool(1)?,
-        mode: mode_name_at(row, 2)?,
-        has_download_rules: row.int(3)? > 0,
+        id: row.id(first)?,
+        allows_missing_content: row.bool(first + 1)?,
+        mode: mode_name_at(row, first + 2)?,
+        has_download_rules: row.int(first + 3)? > 0,
     })
 }
 
@@ -54,7 +59,7 @@ pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, Met
 }
 
 /// The number of repositories with an image of one name from which on not all of them are looked at.
-const MAX_HOLDERS: i64 = 65;
+pub(crate) const MAX_HOLDERS: i64 = 65;
 
 /// The statement that finds the repositories with an image of one name. A test checks its query plan.
 pub(crate) const HOLDERS_SQL: &str = "SELECT r.id, r.sparse, r.mode, r.download_rules, r.state

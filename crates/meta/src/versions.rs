@@ -6,7 +6,9 @@ mod references;
 use std::collections::BTreeMap;
 
 use model::digest::Digest;
+use model::reference::Reference;
 
+use crate::repositories::{MAX_HOLDERS, RepositoryRow, repository_at};
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
@@ -122,6 +124,67 @@ pub fn find_content_by_digest(
         "v.digest = ?3"
     );
     tx.query_first(sql, params![at.repository, at.image, digest.as_str()], read_content)
+}
+
+/// A live repository that holds an image, and the version that was looked for in it.
+#[derive(Debug, Clone)]
+pub struct HeldVersion {
+    /// The repository.
+    pub repository: RepositoryRow,
+    /// The version, if the image has it there.
+    pub version: Option<VersionRow>,
+}
+
+/// Makes a query for a version in all repositories with an image of one name.
+macro_rules! select_held {
+    ($joins:literal) => {
+        concat!(
+            "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject,
+               r.id, r.sparse, r.mode, r.download_rules, r.state
+             FROM (SELECT id, repository_id FROM packages WHERE name = ?1 LIMIT ?3) few
+             JOIN repositories r ON r.id = few.repository_id ",
+            $joins
+        )
+    };
+}
+
+/// The statements of [`list_held`], by tag and by digest. A test checks their query plans.
+pub(crate) const HELD_SQL: [&str; 2] = [
+    select_held!(
+        "LEFT JOIN tags t ON t.package_id = few.id AND t.name = ?2
+         LEFT JOIN versions v ON v.id = t.version_id"
+    ),
+    select_held!("LEFT JOIN versions v ON v.package_id = few.id AND v.digest = ?2"),
+];
+
+/// Looks for a version in all repositories with an image of this name. Returns `None` if they are very many.
+pub fn list_held(
+    tx: &mut Tx<'_>,
+    image: &str,
+    reference: &Reference,
+) -> Result<Option<Vec<HeldVersion>>, MetaError> {
+    let (sql, key) = match reference {
+        Reference::Tag(tag) => (HELD_SQL[0], tag.as_str()),
+        Reference::Digest(digest) => (HELD_SQL[1], digest.as_str()),
+    };
+    let rows = tx.query(sql, params![image, key, MAX_HOLDERS], |row| {
+        let version = match row.opt_id(0)? {
+            Some(_) => Some(read_version(row)?),
+            None => None,
+        };
+        let held = HeldVersion { repository: repository_at(row, 6)?, version };
+        Ok((held, row.text(10)? == "live"))
+    })?;
+    if rows.len() >= MAX_HOLDERS as usize {
+        return Ok(None);
+    }
+    Ok(Some(rows.into_iter().filter_map(|(held, is_live)| is_live.then_some(held)).collect()))
+}
+
+/// Returns the bytes of a manifest. The caller has found a version that has them.
+pub fn find_bytes(tx: &mut Tx<'_>, digest: &Digest) -> Result<Option<Vec<u8>>, MetaError> {
+    let sql = "SELECT bytes FROM manifest_contents WHERE digest = ?1";
+    tx.query_first(sql, params![digest.as_str()], |row| row.bytes(0))
 }
 
 /// Returns the id and the manifest length of the version of an image with this digest.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
-use meta::{Tx, versions};
+use meta::Tx;
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
 use model::permissions::artifactregistry;
@@ -12,9 +12,9 @@ use model::reference::Reference;
 use model::resource::Resource;
 
 use crate::access::{ImageHolding, find_repository};
+use crate::content::source::find_downloadable;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::tags::download_rules::check_download;
 use crate::upstream_set::{RepositoryReads, Upstream, UpstreamFault, UpstreamSet};
 
 /// The answers of the upstreams of a virtual repository for one image.
@@ -196,13 +196,8 @@ fn look(
     holding: &ImageHolding,
     reference: &Reference,
 ) -> Result<Option<UpstreamOutcome>, EngineError> {
-    let version = match reference {
-        Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
-        Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
-    };
-    let Some(version) = version else { return Ok(None) };
-    match check_download(tx, &holding.repository, holding.image(), &version) {
-        Ok(()) => Ok(Some(UpstreamOutcome::Found(version.digest))),
+    match find_downloadable(tx, holding, reference) {
+        Ok(version) => Ok(version.map(|version| UpstreamOutcome::Found(version.digest))),
         Err(EngineError::DownloadDenied(digest)) => Ok(Some(UpstreamOutcome::Denied(digest))),
         Err(error) => Err(error),
     }

@@ -7,7 +7,7 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::access::{Pull, RepoAccess};
-use crate::content::source::ContentSource;
+use crate::content::source::{ContentSource, find_downloadable};
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
 use crate::tags::download_rules::check_download;
@@ -65,21 +65,11 @@ impl RepoAccess<Pull> {
         let source = self.source().await?;
         let confirmed_at = prepare(&source, reference).await?;
         let wanted = reference.clone();
-        let read = self.engine.read_by_key(move |tx| {
-            source.find(tx, |tx, holding| {
-                let version = match &wanted {
-                    Reference::Tag(tag) => {
-                        versions::find_by_tag(tx, holding.address(), tag.as_str())?
-                    }
-                    Reference::Digest(digest) => {
-                        versions::find_by_digest(tx, holding.address(), digest)?
-                    }
-                };
-                if let Some(version) = &version {
-                    check_download(tx, &holding.repository, holding.image(), version)?;
-                }
-                Ok(version)
-            })
+        let read = self.engine.read_by_key(move |tx| match &source {
+            ContentSource::Upstreams(source) => source.find_version(tx, &wanted),
+            ContentSource::Local(_) | ContentSource::Remote(_) => {
+                source.find(tx, |tx, holding| find_downloadable(tx, holding, &wanted))
+            }
         });
         let version = read.await?;
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
@@ -96,6 +86,11 @@ impl RepoAccess<Pull> {
         let confirmed_at = prepare(&source, reference).await?;
         let wanted = reference.clone();
         let read = self.engine.read_by_key(move |tx| {
+            if let ContentSource::Upstreams(source) = &source {
+                let Some(version) = source.find_version(tx, &wanted)? else { return Ok(None) };
+                let bytes = versions::find_bytes(tx, &version.digest)?;
+                return Ok(bytes.map(|bytes| (version, bytes)));
+            }
             source.find(tx, |tx, holding| {
                 let version = match &wanted {
                     Reference::Tag(tag) => {

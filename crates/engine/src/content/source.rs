@@ -7,15 +7,18 @@
 use std::sync::Arc;
 
 use meta::repositories::{self, RepositoryRow};
+use meta::versions::{self, HeldVersion, VersionRow};
 use meta::{Id, Tx};
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
+use model::reference::Reference;
 use model::repository::ModeName;
 
 use crate::access::{ImageContext, ImageHolding, Pull, RepoAccess};
 use crate::content::remote::RemoteSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags::download_rules::check_download;
 use crate::upstream_set::{
     ListedRepositories, RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet,
 };
@@ -163,6 +166,36 @@ impl ContentSource {
 }
 
 impl UpstreamSource {
+    /// Returns the version that the first upstream has which has one.
+    ///
+    /// # Errors
+    /// Fails as [`ContentSource::find`] does, and where a rule of that upstream denies the download.
+    pub(crate) fn find_version(
+        &self,
+        tx: &mut Tx<'_>,
+        reference: &Reference,
+    ) -> Result<Option<VersionRow>, EngineError> {
+        let (image, asked) = (&self.image, self.set.asked_for(self.image.as_str()));
+        let Some(held) = versions::list_held(tx, image.as_str(), reference)? else {
+            return self.set.find(tx, asked, image, &mut |tx, holding| {
+                find_downloadable(tx, holding, reference)
+            });
+        };
+        let holding = |held: &HeldVersion| {
+            let repository = held.repository.clone();
+            ImageHolding { repository, image: image.clone() }
+        };
+        let holdings = ImageHoldings { image, holdings: held.iter().map(holding).collect() };
+        self.set.find_among(tx, asked, &holdings, &mut |tx, holding| {
+            let held = held.iter().find(|held| held.repository.id == holding.repository.id);
+            let version = held.and_then(|held| held.version.clone());
+            if let Some(version) = &version {
+                check_download(tx, &holding.repository, holding.image(), version)?;
+            }
+            Ok(version)
+        })
+    }
+
     /// Returns the id of the repository that a blob is read from: the first one with a manifest that names it. A blob is
     /// the same wherever it comes from, so an upstream that cannot answer is passed over.
     pub(crate) fn find_blob_repository(
@@ -255,6 +288,22 @@ impl UpstreamSet {
         let (repository, upstream) = (self.name.clone(), upstream.policy.id.clone());
         EngineError::UpstreamFailed { repository, upstream, fault }
     }
+}
+
+/// Returns a version of one repository, unless a rule denies its download.
+pub(crate) fn find_downloadable(
+    tx: &mut Tx<'_>,
+    holding: &ImageHolding,
+    reference: &Reference,
+) -> Result<Option<VersionRow>, EngineError> {
+    let version = match reference {
+        Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
+        Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
+    };
+    if let Some(version) = &version {
+        check_download(tx, &holding.repository, holding.image(), version)?;
+    }
+    Ok(version)
 }
 
 /// Returns the ids of the repositories whose own rows may answer for an image.

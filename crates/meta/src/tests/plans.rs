@@ -79,6 +79,9 @@ on_each! {
         check(db, complete_list::VERSIONS_SQL, &[id, text, limit, limit]).await;
         check(db, upstreams::READERS_SQL, &[id, limit]).await;
         check(db, repositories::HOLDERS_SQL, &[text, limit]).await;
+        for sql in versions::HELD_SQL {
+            check(db, sql, &[text, text, limit]).await;
+        }
         for condition in repositories::HOLDING_SQL {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
             check(db, sql, &[text, id, id]).await;
