@@ -270,6 +270,17 @@ fn split_project(path: &str) -> (String, Option<&str>) {
     }
 }
 
+/// Splits what clients call an image into its name and the rest: nothing, `:TAG`, `@DIGEST` or `:TAG@DIGEST`. A colon
+/// before a slash belongs to the name.
+pub fn split_image(text: &str) -> (&str, &str) {
+    let without_digest = text.split('@').next().unwrap_or_default();
+    let name = match without_digest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        Some(_) | None => without_digest,
+    };
+    text.split_at(name.len())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
 use meta::Tx;
 use model::digest::Digest;
-use model::name::{ImageName, RepositoryName};
+use model::name::{ImageName, RepositoryName, split_image};
 use model::permissions::artifactregistry;
 use model::principal::Principal;
 use model::reference::Reference;
@@ -206,12 +206,10 @@ fn look(
 /// Parses `IMAGE`, `IMAGE:TAG` or `IMAGE@DIGEST`. Without a tag and a digest, the tag is `latest`, as for clients.
 fn parse_image(text: &str) -> Result<(ImageName, Reference), EngineError> {
     let refused = |problem: String| EngineError::invalid("image", problem);
-    let (name, reference) = match text.split_once('@') {
-        Some((name, digest)) => (name.split(':').next().unwrap_or_default(), digest),
-        None => match text.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, tag),
-            Some(_) | None => (text, "latest"),
-        },
+    let (name, rest) = split_image(text);
+    let reference = match rest.split_once('@') {
+        Some((_, digest)) => digest,
+        None => rest.strip_prefix(':').unwrap_or("latest"),
     };
     let image = name.parse().map_err(|error: model::name::NameError| refused(error.to_string()))?;
     let reference = reference.parse().map_err(|error| refused(format!("{error}")))?;
@@ -239,7 +237,9 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_refused() {
-        for text in ["", ":1", "App", "app:", "app@", "app@sha256:1", "a//b", "app:a b"] {
+        for text in
+            ["", ":1", "App", "app:", "app@", "app@sha256:1", "a//b", "app:a b", "host:1/app"]
+        {
             assert!(parse_image(text).is_err(), "{text:?}");
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use model::name::{ImagePath, Location, RepositoryName};
+use model::name::{ImagePath, Location, RepositoryName, split_image};
 use model::registry_host::RegistryDomains;
 
 use super::SettingsArguments;
@@ -80,14 +80,10 @@ fn parse_image(text: &str, domains: &RegistryDomains) -> anyhow::Result<ImageArg
         Some(_) | None => ("", text),
     };
     let place = domains.target_of(host);
-    let without_digest = path.split('@').next().unwrap_or_default();
-    let name = match without_digest.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        Some(_) | None => without_digest,
-    };
+    let (name, reference) = split_image(path);
     let ImagePath { project, repository, image } = place.parse_image_path(name)?;
     let repository = RepositoryName { project, location: place.location, repository };
-    Ok(ImageArgument { repository, image: format!("{image}{}", &path[name.len()..]) })
+    Ok(ImageArgument { repository, image: format!("{image}{reference}") })
 }
 
 #[cfg(test)]
