@@ -19,6 +19,8 @@ pub enum UpstreamFault {
     Deleted,
     /// The repository of that name is not the one that was added.
     Replaced,
+    /// A release that did not serve virtual repositories stored the upstream. Nobody was asked whether it may be read.
+    AddedUnchecked,
     /// The administrators of the upstream have stopped it.
     Stopped,
     /// The upstream reads, through others, the repository that reads it.
@@ -35,6 +37,9 @@ impl fmt::Display for UpstreamFault {
             Self::Deleted => "its repository was deleted",
             Self::Replaced => {
                 "its repository was deleted and created anew; set the upstreams again"
+            }
+            Self::AddedUnchecked => {
+                "an older release stored it, and did not check who may add it; set the upstreams again"
             }
             Self::Stopped => "the administrators of its repository have stopped it",
             Self::Circle => "its repository reads itself, through others",
@@ -229,7 +234,7 @@ fn read_content(
 ) -> Result<UpstreamContent, MetaError> {
     let fault = |fault| Ok(UpstreamContent::Fault(fault));
     let Some(found) = repositories::find(tx, name)? else { return fault(UpstreamFault::Deleted) };
-    let Some(row) = added else { return fault(UpstreamFault::Replaced) };
+    let Some(row) = added else { return fault(UpstreamFault::AddedUnchecked) };
     if row.stop.is_some() {
         return fault(UpstreamFault::Stopped);
     }

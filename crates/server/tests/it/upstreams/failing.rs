@@ -10,6 +10,7 @@ use crate::util::{AccountServer, Image, Reply, blob_path, digest_of, manifest_pa
 on_both![
     a_stopped_upstream_is_not_passed_over,
     a_deleted_upstream_is_not_passed_over,
+    an_upstream_that_an_older_release_stored_is_not_passed_over,
     a_remote_upstream_is_not_passed_over,
     a_failure_policy_lets_the_next_one_answer,
     a_pin_ends_the_question
@@ -72,6 +73,21 @@ async fn a_deleted_upstream_is_not_passed_over(accounts: AccountServer) {
     let body = virtual_body(&[policy("high", 2), policy("low", 1)], json!({}));
     owner.patch(&api_path(VIRTUAL, ""), &body).await.expect_status(200);
     assert_eq!(owner.client.tagged_digest(&image_in(VIRTUAL, "app"), "1").await, anew);
+}
+
+/// Before virtual repositories were served, nobody was asked who may add an upstream, and there was no row of it.
+async fn an_upstream_that_an_older_release_stored_is_not_passed_over(accounts: AccountServer) {
+    set_up_virtual(&accounts, &[("high", 2), ("low", 1)]).await;
+    let owner = &accounts.owner;
+    let high = push(&owner.client, "high", ("app", "1"), 1).await;
+    push(&owner.client, "low", ("app", "1"), 2).await;
+    let meta = accounts.server.open_meta().await;
+    meta.write(|tx| tx.execute("DELETE FROM upstreams", &[])).await.expect("ours");
+    let path = manifest_path(&image_in(VIRTUAL, "app"), "1");
+    expect_failed(owner.client.get(&path).await, "high", "an older release stored it");
+    let body = virtual_body(&[policy("high", 2), policy("low", 1)], json!({}));
+    owner.patch(&api_path(VIRTUAL, ""), &body).await.expect_status(200);
+    assert_eq!(owner.client.tagged_digest(&image_in(VIRTUAL, "app"), "1").await, high);
 }
 
 async fn a_remote_upstream_is_not_passed_over(accounts: AccountServer) {
