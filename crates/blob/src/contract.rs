@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use model::digest::{Digest, DigestAlgorithm};
 
 use crate::{
-    BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError, StoreId,
-    UploadBatch, UploadBudget,
+    BlobError, BlobReader, BlobStore, BlobWriter, Checkpoint, CopyId, FinishError, HELD_BACK_BYTES,
+    StoreId, UploadBatch, UploadBudget,
 };
 
 type Store = Arc<dyn BlobStore>;
@@ -27,6 +27,8 @@ pub async fn run_suite(reopen: impl Fn() -> Store) {
     one_writer_at_a_time(&reopen).await;
     a_claim_alone_changes_nothing(&reopen()).await;
     wrong_bytes_are_not_finished(&reopen()).await;
+    a_copy_is_read_while_it_is_written(&reopen()).await;
+    a_copy_that_is_not_finished_ends_its_readers(&reopen()).await;
     a_deleted_copy_is_gone(&reopen()).await;
     digests_are_verified(&reopen()).await;
     the_id_is_kept(&reopen).await;
@@ -222,6 +224,56 @@ async fn the_id_is_kept(reopen: &impl Fn() -> Store) {
         reopen().set_store_id(id).await.expect("writable");
         assert_eq!(reopen().store_id().await.expect("readable"), id);
         reopen().check_location().await.expect("the store is in its place");
+    }
+}
+
+async fn a_copy_is_read_while_it_is_written(store: &Store) {
+    let bytes = test_bytes(500_000);
+    let size = bytes.len() as u64;
+    let (begun, rest) = bytes.split_at(123_456);
+    let mut writer = open_writer(store, new_id(), &Checkpoint::default()).await;
+    write_bytes(&mut *writer, begun).await;
+    let growing = writer.growing().await.expect("it can be read");
+    let mut whole = growing.clone().stream(0, size, size);
+    let mut read = Vec::new();
+    while read.len() < begun.len() {
+        read.extend(whole.next().await.expect("not the end").expect("readable"));
+    }
+    assert!(read == begun, "what is written is read before the rest comes");
+    let checkpoint = save_checkpoint(&mut *writer).await;
+    assert_eq!(checkpoint.offset, begun.len() as u64);
+    write_bytes(&mut *writer, rest).await;
+    let before_last = size - HELD_BACK_BYTES;
+    while (read.len() as u64) < before_last {
+        read.extend(whole.next().await.expect("not the end").expect("readable"));
+    }
+    assert_eq!(read.len() as u64, before_last);
+    assert!(whole.next().now_or_never().is_none(), "the end waits for the digest");
+    let part = growing.stream(400_000, size, size);
+    let _ = writer.finish(&Digest::of(&bytes)).await.expect("the right digest");
+    for (stream, mut read) in [(whole, read), (part, bytes[..400_000].to_vec())] {
+        let frames: Vec<_> = stream.collect().await;
+        frames.into_iter().for_each(|frame| read.extend(frame.expect("readable")));
+        assert!(read == bytes);
+    }
+}
+
+async fn a_copy_that_is_not_finished_ends_its_readers(store: &Store) {
+    let bytes = test_bytes(200_000);
+    for size in [200_000, 300_000] {
+        let mut writer = open_writer(store, new_id(), &Checkpoint::default()).await;
+        write_bytes(&mut *writer, &bytes).await;
+        let stream = writer.growing().await.expect("it can be read").stream(0, size, size);
+        match size {
+            // Nothing more comes.
+            200_000 => drop(writer),
+            // The copy is another one than was announced.
+            _ => drop(writer.finish(&Digest::of(&bytes)).await.expect("the right digest")),
+        }
+        let mut frames: Vec<_> = stream.collect().await;
+        assert!(matches!(frames.pop(), Some(Err(BlobError::Lost))));
+        let read: usize = frames.into_iter().map(|frame| frame.expect("readable").len()).sum();
+        assert!(read <= 200_000 && (read as u64) < size);
     }
 }
 

@@ -9,7 +9,7 @@ use model::digest::{Digest, DigestAlgorithm};
 
 use crate::{
     BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, Checkpoint, CopyId, DiskSpace,
-    FileTimes, FinishError, Locked, StoreId, StoredCopy, UploadBatch, WriteClaim,
+    FileTimes, FinishError, GrowingCopy, Locked, StoreId, StoredCopy, UploadBatch, WriteClaim,
 };
 
 /// The operation of a store that a fault lets fail.
@@ -227,6 +227,10 @@ impl BlobWriter for FaultyWriter {
     async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError> {
         self.faults.check(FaultStep::Write)?;
         self.inner.write(batch).await
+    }
+
+    async fn growing(&mut self) -> Result<GrowingCopy, BlobError> {
+        self.inner.growing().await
     }
 
     async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {

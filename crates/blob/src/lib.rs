@@ -22,6 +22,7 @@ mod disk;
 mod error;
 pub mod faulty;
 mod frame_room;
+mod growing;
 mod hashing;
 mod locked;
 mod memory;
@@ -42,6 +43,7 @@ pub use budget::{BudgetPermit, UploadBudget};
 pub use disk::{DiskStore, FolderState, count_existing_copies};
 pub use error::{BlobError, CopyDamage, FinishError};
 pub use frame_room::with_max_frame_bytes;
+pub use growing::{GrowingCopy, HELD_BACK_BYTES};
 pub use locked::Locked;
 pub use memory::MemoryStore;
 pub use space::DiskSpace;
@@ -171,6 +173,10 @@ pub trait BlobWriter: Send {
     /// Appends a batch. This may return before the bytes are stored, so that the caller can receive the next batch
     /// meanwhile. An error is then returned by the next call.
     async fn write(&mut self, batch: UploadBatch) -> Result<(), BlobError>;
+
+    /// Opens the copy for readers in this process, which get the bytes while they are written. A driver whose store
+    /// cannot read an unfinished copy keeps the bytes elsewhere.
+    async fn growing(&mut self) -> Result<GrowingCopy, BlobError>;
 
     /// Makes all bytes durable, and returns the checkpoint from which a later writer can continue.
     async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError>;

@@ -11,10 +11,12 @@ use futures_util::stream;
 use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use tokio::time::{Instant, sleep};
 
+use crate::growing::{GrowingSource, ProgressSender};
 use crate::hashing;
 use crate::{
     BlobError, BlobReader, BlobStore, BlobStream, BlobWriter, BudgetPermit, Checkpoint, CopyId,
-    DiskSpace, FileTimes, FinishError, Locked, StoreId, StoredCopy, UploadBatch, WriteClaim,
+    DiskSpace, FileTimes, FinishError, GrowingCopy, Locked, StoreId, StoredCopy, UploadBatch,
+    WriteClaim,
 };
 
 /// The time that a claim waits for another writer.
@@ -118,8 +120,10 @@ impl WriteClaim for MemoryClaim {
             parts.iter().for_each(|part| take(part));
             Ok(())
         })?;
-        let claim = Arc::new(*self);
-        Ok(Box::new(MemoryWriter { claim, hasher, offset: from.offset, unsaved: Vec::new() }))
+        let (claim, offset) = (Arc::new(*self), from.offset);
+        let spool = Arc::new(MemorySpool(Mutex::new(parts)));
+        let progress = ProgressSender::new(offset);
+        Ok(Box::new(MemoryWriter { claim, hasher, offset, unsaved: Vec::new(), spool, progress }))
     }
 }
 
@@ -141,6 +145,20 @@ struct MemoryWriter {
     /// The parts since the last checkpoint. They belong to the copy only from the next checkpoint on, as in a multipart
     /// upload of an object store.
     unsaved: Vec<Bytes>,
+    /// The bytes for readers of the unfinished copy. The store itself could not read them yet.
+    spool: Arc<MemorySpool>,
+    progress: ProgressSender,
+}
+
+/// All parts of a copy that is being written.
+struct MemorySpool(Mutex<Vec<Bytes>>);
+
+#[async_trait]
+impl GrowingSource for MemorySpool {
+    async fn read_at(self: Arc<Self>, start: u64, length: u64) -> Result<Bytes, BlobError> {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slices(&parts, start, start + length).into_iter().next().ok_or(BlobError::Lost)
+    }
 }
 
 impl MemoryWriter {
@@ -170,8 +188,14 @@ impl BlobWriter for MemoryWriter {
         };
         let (hasher, part) = hashing::blocking(hash_and_join).await;
         self.hasher = hasher;
+        self.spool.0.lock().unwrap_or_else(PoisonError::into_inner).push(part.clone());
         self.unsaved.push(part);
+        self.progress.set_written(self.offset);
         Ok(())
+    }
+
+    async fn growing(&mut self) -> Result<GrowingCopy, BlobError> {
+        Ok(self.progress.reader(self.spool.clone()))
     }
 
     async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {
@@ -188,6 +212,7 @@ impl BlobWriter for MemoryWriter {
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });
         }
+        self.progress.set_verified();
         self.save_parts();
         let mut copies = self.claim.store.copies();
         let parts = copies.parts.remove(&self.claim.id).unwrap_or_default();
@@ -205,20 +230,18 @@ struct MemoryReader {
     size: u64,
 }
 
-impl MemoryReader {
-    /// Returns the bytes between two offsets.
-    fn slices(&self, start: u64, end: u64) -> Vec<Bytes> {
-        let (mut at, mut slices) = (0, Vec::new());
-        for part in &self.parts {
-            let within = |offset: u64| offset.clamp(at, at + part.len() as u64) - at;
-            let (from, to) = (within(start) as usize, within(end) as usize);
-            if from < to {
-                slices.push(part.slice(from..to));
-            }
-            at += part.len() as u64;
+/// Returns the bytes between two offsets.
+fn slices(parts: &[Bytes], start: u64, end: u64) -> Vec<Bytes> {
+    let (mut at, mut slices) = (0, Vec::new());
+    for part in parts {
+        let within = |offset: u64| offset.clamp(at, at + part.len() as u64) - at;
+        let (from, to) = (within(start) as usize, within(end) as usize);
+        if from < to {
+            slices.push(part.slice(from..to));
         }
-        slices
+        at += part.len() as u64;
     }
+    slices
 }
 
 #[async_trait]
@@ -234,7 +257,7 @@ impl BlobReader for MemoryReader {
     fn drop_page_cache(&self) {}
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
-        let slices = self.slices(start, start.saturating_add(length));
+        let slices = slices(&self.parts, start, start.saturating_add(length));
         Box::pin(stream::iter(slices.into_iter().map(Ok)))
     }
 

@@ -15,6 +15,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::{StoreFolder, size_and_times};
 use crate::frame_room::max_frame_bytes;
+use crate::growing::GrowingSource;
 use crate::hashing::blocking;
 use crate::{BlobError, BlobReader, BlobStream, FileTimes, StoredCopy};
 
@@ -81,33 +82,13 @@ impl Drop for Frame {
     }
 }
 
-/// The file of a copy, open for reading.
-pub(super) struct FileReader {
-    file: File,
-    folder: Arc<StoreFolder>,
-    size: u64,
-    stamp: FileTimes,
+/// The open file of a copy, finished or not.
+pub(super) struct OpenFile {
+    pub(super) file: File,
+    pub(super) folder: Arc<StoreFolder>,
 }
 
-impl FileReader {
-    pub(super) fn new(file: File, folder: Arc<StoreFolder>) -> Result<Self, BlobError> {
-        let StoredCopy { size, times: stamp } = size_and_times(&fstat(&file)?);
-        Ok(Self { file, folder, size, stamp })
-    }
-
-    /// Checks that the file has not changed since it was opened. Deleting the file changes its `ctime`, but not its
-    /// bytes, so that the `ctime` of a deleted file is not compared.
-    fn check_unchanged(&self) -> Result<(), BlobError> {
-        let stat = fstat(&self.file)?;
-        let StoredCopy { size, times: stamp } = size_and_times(&stat);
-        let is_same = if stat.st_nlink == 0 {
-            stamp.mtime_ns == self.stamp.mtime_ns
-        } else {
-            stamp == self.stamp
-        };
-        if is_same && size == self.size { Ok(()) } else { Err(BlobError::Changed) }
-    }
-
+impl OpenFile {
     /// Reads the frame at `start`, of at most `left` bytes.
     async fn read_frame(self: &Arc<Self>, start: u64, left: u64) -> Result<Bytes, BlobError> {
         let max = MAX_FRAME.min(max_frame_bytes());
@@ -137,6 +118,40 @@ impl FileReader {
 }
 
 #[async_trait]
+impl GrowingSource for OpenFile {
+    async fn read_at(self: Arc<Self>, start: u64, length: u64) -> Result<Bytes, BlobError> {
+        self.read_frame(start, length).await
+    }
+}
+
+/// The file of a finished copy, open for reading.
+pub(super) struct FileReader {
+    open: Arc<OpenFile>,
+    size: u64,
+    stamp: FileTimes,
+}
+
+impl FileReader {
+    pub(super) fn new(file: File, folder: Arc<StoreFolder>) -> Result<Self, BlobError> {
+        let StoredCopy { size, times: stamp } = size_and_times(&fstat(&file)?);
+        Ok(Self { open: Arc::new(OpenFile { file, folder }), size, stamp })
+    }
+
+    /// Checks that the file has not changed since it was opened. Deleting the file changes its `ctime`, but not its
+    /// bytes, so that the `ctime` of a deleted file is not compared.
+    fn check_unchanged(&self) -> Result<(), BlobError> {
+        let stat = fstat(&self.open.file)?;
+        let StoredCopy { size, times: stamp } = size_and_times(&stat);
+        let is_same = if stat.st_nlink == 0 {
+            stamp.mtime_ns == self.stamp.mtime_ns
+        } else {
+            stamp == self.stamp
+        };
+        if is_same && size == self.size { Ok(()) } else { Err(BlobError::Changed) }
+    }
+}
+
+#[async_trait]
 impl BlobReader for FileReader {
     fn size(&self) -> u64 {
         self.size
@@ -147,19 +162,19 @@ impl BlobReader for FileReader {
     }
 
     fn drop_page_cache(&self) {
-        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
+        let _ = fadvise(&self.open.file, 0, None, Advice::DontNeed);
     }
 
     fn stream(self: Arc<Self>, start: u64, length: u64) -> BlobStream {
         let end = start.saturating_add(length).min(self.size);
         if length > MAX_FRAME as u64 {
-            let _ = fadvise(&self.file, start, None, Advice::Sequential);
+            let _ = fadvise(&self.open.file, start, None, Advice::Sequential);
         }
         Box::pin(stream::try_unfold((self, start), move |(this, at)| async move {
             if at >= end {
                 return Ok(None);
             }
-            let bytes = this.read_frame(at, end - at).await?;
+            let bytes = this.open.read_frame(at, end - at).await?;
             let next = at + bytes.len() as u64;
             if next >= end {
                 this.check_unchanged()?;
@@ -185,7 +200,7 @@ impl BlobReader for FileReader {
             let (mut hasher, mut buffer, mut at) =
                 (DigestHasher::new(algorithm), vec![0; 1 << 20], 0);
             loop {
-                match self.file.read_at(&mut buffer, at)? {
+                match self.open.file.read_at(&mut buffer, at)? {
                     0 => return Ok(hasher.finish()),
                     read => {
                         hasher.update(&buffer[..read]);
@@ -200,7 +215,7 @@ impl BlobReader for FileReader {
     async fn read_all(&self) -> Result<Bytes, BlobError> {
         let length = usize::try_from(self.size).map_err(|_| BlobError::Full)?;
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, 0).map_err(|error| match error.kind() {
+        self.open.file.read_exact_at(&mut bytes, 0).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => BlobError::Corrupt,
             _ => error.into(),
         })?;
@@ -223,7 +238,7 @@ impl StreamVerifier {
         let left = self.reader.size - self.at;
         let bytes = match left {
             0 => Bytes::new(),
-            left => self.reader.read_frame(self.at, left).await?,
+            left => self.reader.open.read_frame(self.at, left).await?,
         };
         let hashed = bytes.clone();
         let mut this = blocking(move || {

@@ -11,16 +11,18 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::digest::{Digest, DigestAlgorithm, DigestHasher};
-use rustix::fs::{self, Advice};
+use rustix::fs::{self, Advice, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::read::OpenFile;
 use super::root_folder::RootFolder;
-use super::{LockedFile, StoreFolder, delete_unused, open_shard, size_and_times};
+use super::{LockedFile, StoreFolder, delete_unused, open_file, open_shard, size_and_times};
+use crate::growing::ProgressSender;
 use crate::hashing::{self, blocking};
 use crate::worker_queue::{BatchWorker, WorkerQueue};
 use crate::{
-    BlobError, BlobWriter, Checkpoint, CopyId, FinishError, Locked, StoredCopy, UploadBatch,
-    WriteClaim,
+    BlobError, BlobWriter, Checkpoint, CopyId, FinishError, GrowingCopy, Locked, StoredCopy,
+    UploadBatch, WriteClaim,
 };
 
 /// The number of bytes after which the kernel is asked to begin writing them to the disk, so that the last sync has
@@ -55,10 +57,11 @@ impl WriteClaim for FileClaim {
         from: &Checkpoint,
     ) -> Result<Box<dyn BlobWriter>, BlobError> {
         let from = from.clone();
+        let (folder, root, id) = (self.folder.clone(), self.root.clone(), self.id);
         let (hasher, file) = blocking(move || self.open_at(algorithm, &from)).await?;
-        let offset = file.offset;
+        let (offset, progress) = (file.offset, file.progress.clone());
         let (hasher, file) = (WorkerQueue::new(hasher), WorkerQueue::new(file));
-        Ok(Box::new(FileWriter { offset, hasher, file }))
+        Ok(Box::new(FileWriter { offset, hasher, file, progress, folder, root, id }))
     }
 }
 
@@ -89,7 +92,8 @@ impl FileClaim {
         })?;
         self.is_unused = false;
         let (offset, writeback, durable) = (from.offset, from.offset, from.offset);
-        Ok((hasher, FileOutput { folder, root, id, file, offset, writeback, durable }))
+        let progress = ProgressSender::new(offset);
+        Ok((hasher, FileOutput { folder, root, id, file, offset, writeback, durable, progress }))
     }
 }
 
@@ -128,6 +132,7 @@ struct FileOutput {
     writeback: u64,
     /// The number of bytes that a checkpoint has said to be durable.
     durable: u64,
+    progress: ProgressSender,
 }
 
 impl BatchWorker for FileOutput {
@@ -135,6 +140,7 @@ impl BatchWorker for FileOutput {
         write_all_at(&self.file, &batch.frames, self.offset)
             .map_err(|error| self.free_space(error))?;
         self.offset += batch.length();
+        self.progress.set_written(self.offset);
         if self.offset - self.writeback >= WRITE_BEHIND {
             // This asks the kernel to write dirty pages, and returns before they are written. It would also drop clean
             // pages from the cache, but pages that were just written are dirty.
@@ -205,6 +211,10 @@ struct FileWriter {
     offset: u64,
     hasher: WorkerQueue<DigestHasher>,
     file: WorkerQueue<FileOutput>,
+    progress: ProgressSender,
+    folder: Arc<StoreFolder>,
+    root: Arc<RootFolder>,
+    id: CopyId,
 }
 
 #[async_trait]
@@ -218,6 +228,14 @@ impl BlobWriter for FileWriter {
         self.file.push(batch.clone()).await?;
         self.offset += batch.length();
         self.hasher.push(batch).await
+    }
+
+    async fn growing(&mut self) -> Result<GrowingCopy, BlobError> {
+        // The lock belongs to the open file of the writer, so readers open the file by its name.
+        let (root, id) = (self.root.clone(), self.id);
+        let open = move || open_file(&root, id, OFlags::RDONLY, ResolveFlags::empty());
+        let file = blocking(open).await?;
+        Ok(self.progress.reader(Arc::new(OpenFile { file, folder: self.folder.clone() })))
     }
 
     async fn checkpoint(&mut self) -> Result<Locked<Checkpoint>, BlobError> {
@@ -243,6 +261,7 @@ impl BlobWriter for FileWriter {
         if actual != *expected {
             return Err(FinishError::Mismatch { actual });
         }
+        self.progress.set_verified();
         Ok(blocking(move || file.finish()).await?)
     }
 }
