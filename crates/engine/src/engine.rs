@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::flights::Flights;
 use crate::parsing::ParsingPlaces;
 use crate::pull_counter::PullCounter;
-use crate::remote_fetch::{FetchKey, FetchOutcome};
+use crate::remote_fetch::{BlobFetchOutcome, FetchKey, FetchOutcome};
 use crate::settings::Settings;
 use crate::shared_manifests::SharedManifests;
 use crate::store_presence::StorePresence;
@@ -42,8 +42,10 @@ pub struct Inner {
     pub(crate) presence: StorePresence,
     /// The places that remote and virtual repositories read, by the ids of these repositories.
     pub(crate) upstream_sets: EpochCache<Id, RepositoryReads, 1_000>,
-    /// The fetches of remote repositories that run now.
-    pub(crate) fetches: Flights<FetchKey, FetchOutcome>,
+    /// The fetches of manifests by remote repositories that run now.
+    pub(crate) manifest_fetches: Flights<FetchKey, FetchOutcome>,
+    /// The fetches of blobs by remote repositories that run now.
+    pub(crate) blob_fetches: Flights<FetchKey, BlobFetchOutcome>,
     /// The places for fetches, so that they leave connections and memory to others.
     pub(crate) fetch_places: Semaphore,
     /// The name of this process in leases.
@@ -82,7 +84,8 @@ impl Engine {
             checks: CopyChecks::default(),
             presence: StorePresence::default(),
             upstream_sets: EpochCache::default(),
-            fetches: Flights::default(),
+            manifest_fetches: Flights::default(),
+            blob_fetches: Flights::default(),
             fetch_places: Semaphore::new(MAX_FETCHES),
             holder: meta::Id::new().to_string(),
         }))

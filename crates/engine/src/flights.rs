@@ -20,11 +20,15 @@ where
     K: Hash + Eq + Clone + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Waits for the work of a key, which is begun if nobody does it yet. The work goes on when those who wait leave.
-    /// Returns `None` if the work ended without a result, because it panicked.
-    pub(crate) async fn join<Work>(&self, key: K, work: impl FnOnce() -> Work) -> Option<T>
+    /// Waits for the result of the work of a key, which is begun if nobody does it yet. The work goes on when those who
+    /// wait leave. Returns `None` if the work ended without a result, because it panicked.
+    pub(crate) async fn join<Work>(
+        &self,
+        key: K,
+        work: impl FnOnce(ResultSender<K, T>) -> Work,
+    ) -> Option<T>
     where
-        Work: Future<Output = T> + Send + 'static,
+        Work: Future<Output = ()> + Send + 'static,
     {
         let mut result = {
             let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,19 +38,33 @@ where
                     let (sender, receiver) = watch::channel(None);
                     flights.insert(key.clone(), receiver.clone());
                     let landing = Landing { flights: self.0.clone(), key };
-                    let work = work();
-                    tokio::spawn(async move {
-                        let result = work.await;
-                        // Whoever comes later starts anew, and finds what this work has done.
-                        drop(landing);
-                        sender.send_replace(Some(result));
-                    });
+                    tokio::spawn(work(ResultSender { sender, landing }));
                     receiver
                 }
             }
         };
         let result = result.wait_for(Option::is_some).await;
         result.ok().and_then(|result| result.clone())
+    }
+}
+
+/// The way of a result to those who wait. The work of the key ends when this is dropped.
+pub(crate) struct ResultSender<K: Hash + Eq, T> {
+    sender: watch::Sender<Option<T>>,
+    landing: Landing<K, T>,
+}
+
+impl<K: Hash + Eq, T> ResultSender<K, T> {
+    /// Sends the result while the work goes on. Whoever comes until its end gets the same result.
+    pub(crate) fn announce(&self, result: T) {
+        self.sender.send_replace(Some(result));
+    }
+
+    /// Sends the result at the end of the work. Whoever comes later starts anew, and finds what the work has done.
+    pub(crate) fn finish(self, result: T) {
+        let Self { sender, landing } = self;
+        drop(landing);
+        sender.send_replace(Some(result));
     }
 }
 
@@ -67,17 +85,18 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::future::join_all;
+    use tokio::sync::Notify;
 
     use super::*;
 
     #[tokio::test]
     async fn work_is_done_once_for_all_who_wait() {
         let (flights, runs) = (Flights::<u32, u32>::default(), Arc::new(AtomicU32::new(0)));
-        let work = || {
+        let work = |sender: ResultSender<u32, u32>| {
             let runs = runs.clone();
             async move {
                 tokio::task::yield_now().await;
-                runs.fetch_add(1, Ordering::Relaxed)
+                sender.finish(runs.fetch_add(1, Ordering::Relaxed));
             }
         };
         let results = join_all((0..50).map(|_| flights.join(1, work))).await;
@@ -86,9 +105,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn work_that_goes_on_after_its_result_is_not_begun_again() {
+        let (flights, end) = (Flights::<u32, u32>::default(), Arc::new(Notify::new()));
+        let work = |result, end: Arc<Notify>| {
+            move |sender: ResultSender<u32, u32>| async move {
+                sender.announce(result);
+                end.notified().await;
+                drop(sender);
+                end.notify_one();
+            }
+        };
+        assert_eq!(flights.join(1, work(1, end.clone())).await, Some(1));
+        assert_eq!(flights.join(1, work(2, end.clone())).await, Some(1), "it still runs");
+        end.notify_one();
+        tokio::task::yield_now().await;
+        end.notified().await;
+        assert_eq!(flights.join(1, work(3, end)).await, Some(3));
+    }
+
+    #[tokio::test]
     async fn work_that_panics_leaves_nothing_behind() {
         let flights = Flights::<u32, u32>::default();
-        assert_eq!(flights.join(1, || async { panic!("on purpose") }).await, None);
-        assert_eq!(flights.join(1, || async { 7 }).await, Some(7));
+        assert_eq!(flights.join(1, |_| async { panic!("on purpose") }).await, None);
+        assert_eq!(flights.join(1, |sender| async { sender.finish(7) }).await, Some(7));
     }
 }

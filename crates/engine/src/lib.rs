@@ -88,8 +88,8 @@ pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
 pub use upstream_registry::{
-    NoUpstreams, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest, UpstreamProblem,
-    UpstreamProblemKind, UpstreamRegistry,
+    NoUpstreams, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest,
+    UpstreamProblem, UpstreamProblemKind, UpstreamRegistry,
 };
 pub use upstream_set::UpstreamFault;
 pub use webhook::Webhook;

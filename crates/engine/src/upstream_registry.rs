@@ -38,6 +38,16 @@ pub struct UpstreamManifest {
     pub digest: Option<Digest>,
 }
 
+/// A blob that another registry sends.
+pub struct UpstreamBlob {
+    /// The bytes.
+    pub bytes: UpstreamBytes,
+    /// The offset of the first byte in the blob. It is 0 if the registry does not send parts.
+    pub start: u64,
+    /// The size of the whole blob, if the registry states it.
+    pub size: Option<u64>,
+}
+
 /// Requests to other registries.
 pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
     /// Fetches a manifest.
@@ -54,12 +64,13 @@ pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, Option<Digest>>;
 
-    /// Opens a blob.
+    /// Opens a blob, from the byte at `start` on if the registry can send parts.
     fn open_blob<'a>(
         &'a self,
         image: UpstreamImage<'a>,
         digest: &'a Digest,
-    ) -> UpstreamFuture<'a, UpstreamBytes>;
+        start: u64,
+    ) -> UpstreamFuture<'a, UpstreamBlob>;
 }
 
 /// The reason why another registry gave no content.
@@ -144,7 +155,8 @@ impl UpstreamRegistry for NoUpstreams {
         &'a self,
         image: UpstreamImage<'a>,
         _: &'a Digest,
-    ) -> UpstreamFuture<'a, UpstreamBytes> {
+        _: u64,
+    ) -> UpstreamFuture<'a, UpstreamBlob> {
         Self::refuse(image.url)
     }
 }

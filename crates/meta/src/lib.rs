@@ -36,6 +36,7 @@ pub mod outbox;
 pub mod packages;
 pub mod policies;
 pub mod projects;
+pub mod remote_fetches;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
@@ -107,6 +108,11 @@ enum Backend {
 }
 
 impl Meta {
+    /// Returns whether several processes may use the database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.backend, Backend::Postgres(_))
+    }
+
     /// Opens the database and brings its tables up to date.
     pub async fn open(database: DatabaseLocation) -> Result<Self, MetaError> {
         let backend = match database {

@@ -36,6 +36,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0016_packages_by_name",
         sql: include_str!("../migrations/0016_packages_by_name.sql"),
     },
+    Migration {
+        name: "0018_remote_fetches",
+        sql: include_str!("../migrations/0018_remote_fetches.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

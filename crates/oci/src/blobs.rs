@@ -1,7 +1,7 @@
 //! `/v2/NAME/blobs/DIGEST`: read and delete.
 
 use axum::body::Body;
-use engine::{Delete, OpenContent, Pull};
+use engine::{Delete, Pull};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use http::{Method, StatusCode};
 use model::digest::Digest;
@@ -28,7 +28,7 @@ pub(super) async fn by_method(context: OciRequest, image: &str, digest: &str) ->
         }
         Method::GET => {
             let access = context.open::<Pull>(&target).await?;
-            let blob = OpenContent::Blob(access.open_blob(&digest).await?);
+            let blob = access.open_blob(&digest).await?;
             content::serve(&context.headers, &digest, blob).await.map_err(content_error)
         }
         Method::DELETE => {

@@ -12,11 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::{
-    BodyError, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest, UpstreamProblem,
-    UpstreamProblemKind as Problem, UpstreamRegistry,
+    BodyError, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest,
+    UpstreamProblem, UpstreamProblemKind as Problem, UpstreamRegistry,
 };
 use futures_util::stream;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::digest::Digest;
 use model::manifest::MAX_MANIFEST_BYTES;
@@ -79,6 +82,8 @@ struct RegistryRequest<'a> {
     image: UpstreamImage<'a>,
     url: Url,
     accept: Option<HeaderValue>,
+    /// The offset from which on the content is wanted.
+    start: u64,
 }
 
 impl UpstreamClient {
@@ -86,7 +91,8 @@ impl UpstreamClient {
         Self { clients: EgressClients::new(allow), tokens: Mutex::default(), mark }
     }
 
-    /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200.
+    /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200, or 206 if a part
+    /// is wanted.
     async fn ask(&self, request: RegistryRequest<'_>) -> Result<EgressAnswer, UpstreamProblem> {
         let key = (request.image.url.to_owned(), request.image.image.to_owned());
         let FollowedAnswer { answer, is_own } =
@@ -109,6 +115,7 @@ impl UpstreamClient {
         };
         match answer.status() {
             StatusCode::OK => Ok(answer),
+            StatusCode::PARTIAL_CONTENT if request.start > 0 => Ok(answer),
             _ => Err(refusal::read(request.image.url, answer).await),
         }
     }
@@ -124,6 +131,10 @@ impl UpstreamClient {
             let mut headers = HeaderMap::new();
             headers.insert(LOOP_MARK, self.mark.clone());
             headers.extend(request.accept.clone().map(|accept| (ACCEPT, accept)));
+            if request.start > 0 {
+                let range = HeaderValue::from_str(&format!("bytes={}-", request.start));
+                headers.insert(RANGE, range.expect("a number"));
+            }
             if url.origin() == request.url.origin() {
                 headers.extend(authorization.clone().map(|token| (AUTHORIZATION, token)));
             }
@@ -241,11 +252,17 @@ impl UpstreamRegistry for UpstreamClient {
         &'a self,
         image: UpstreamImage<'a>,
         digest: &'a Digest,
-    ) -> UpstreamFuture<'a, UpstreamBytes> {
+        start: u64,
+    ) -> UpstreamFuture<'a, UpstreamBlob> {
         Box::pin(async move {
             let url = part_url(image, &format!("blobs/{digest}"))?;
-            let request = RegistryRequest { method: Method::GET, image, url, accept: None };
+            let request = RegistryRequest { method: Method::GET, image, url, accept: None, start };
             let answer = self.ask(request).await?;
+            let sent = sent_part(&answer);
+            let (start, size) = sent.ok_or_else(|| {
+                let text = "did not say which part of a blob it sent";
+                UpstreamProblem::new(image.url, Problem::Wrong, text)
+            })?;
             let frames = stream::unfold(Some(answer), |answer| async move {
                 let mut answer = answer?;
                 match answer.next().await {
@@ -255,8 +272,8 @@ impl UpstreamRegistry for UpstreamClient {
                     Err(_) => Some((Err(BodyError::Closed), None)),
                 }
             });
-            let frames: UpstreamBytes = Box::pin(frames);
-            Ok(frames)
+            let bytes: UpstreamBytes = Box::pin(frames);
+            Ok(UpstreamBlob { bytes, start, size })
         })
     }
 }
@@ -267,7 +284,8 @@ fn manifest_request<'a>(
     reference: &Reference,
 ) -> Result<RegistryRequest<'a>, UpstreamProblem> {
     let url = part_url(image, &format!("manifests/{reference}"))?;
-    Ok(RegistryRequest { method, image, url, accept: Some(HeaderValue::from_static(MANIFESTS)) })
+    let accept = Some(HeaderValue::from_static(MANIFESTS));
+    Ok(RegistryRequest { method, image, url, accept, start: 0 })
 }
 
 /// Returns the URL of a part of an image. Images of Docker Hub without a slash in their names are in `library`.
@@ -284,6 +302,16 @@ fn part_url(image: UpstreamImage<'_>, part: &str) -> Result<Url, UpstreamProblem
     let text = format!("{origin}/v2/{prefix}{slash}{library}{name}/{part}");
     Url::parse(&text)
         .map_err(|_| UpstreamProblem::new(url, Problem::Unreachable, "is no URL that can be asked"))
+}
+
+/// Returns the offset at which the content of an answer begins, and the size of the whole, if it is stated.
+fn sent_part(answer: &EgressAnswer) -> Option<(u64, Option<u64>)> {
+    if answer.status() == StatusCode::OK {
+        return Some((0, answer.header(CONTENT_LENGTH).and_then(|length| length.parse().ok())));
+    }
+    let (range, size) = answer.header(CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-')?.0.parse().ok()?;
+    Some((start, size.parse().ok()))
 }
 
 fn stated_digest(answer: &EgressAnswer) -> Option<Digest> {

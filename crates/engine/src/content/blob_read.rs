@@ -20,6 +20,7 @@ use crate::content::source::ContentSource;
 use crate::copy_checks::CheckOutcome;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::remote_fetch::GrowingBlob;
 use crate::reviews;
 
 /// The longest time for which a request waits for the check of a copy, where it can be answered without the check.
@@ -43,6 +44,8 @@ pub struct BlobContent {
 pub enum OpenContent {
     /// A blob.
     Blob(BlobContent),
+    /// A blob that is being fetched from another registry.
+    Growing(GrowingBlob),
     /// The bytes of a manifest.
     Manifest(Bytes),
 }
@@ -52,6 +55,7 @@ impl OpenContent {
     pub fn size(&self) -> u64 {
         match self {
             Self::Blob(blob) => blob.size(),
+            Self::Growing(blob) => blob.size(),
             Self::Manifest(bytes) => bytes.len() as u64,
         }
     }
@@ -60,6 +64,7 @@ impl OpenContent {
     pub fn whole(self) -> BlobStream {
         match self {
             Self::Blob(blob) => blob.whole(),
+            Self::Growing(blob) => blob.whole(),
             Self::Manifest(bytes) => Box::pin(stream::iter([Ok(bytes)])),
         }
     }
@@ -68,6 +73,7 @@ impl OpenContent {
     pub async fn parts(self, parts: &[ByteRange]) -> Result<Vec<BlobStream>, EngineError> {
         match self {
             Self::Blob(blob) => blob.parts(parts).await,
+            Self::Growing(blob) => Ok(blob.parts(parts)),
             Self::Manifest(bytes) => {
                 let slice =
                     |part: &ByteRange| bytes.slice(part.start as usize..=part.last() as usize);
@@ -295,36 +301,45 @@ impl RepoAccess<Pull> {
             // review.
             self.postpone_review(holding, digest).await?;
         }
-        let blob = self.open_blob_in(source, digest).await?;
+        if let ContentSource::Remote(source) = &source
+            && let Some(size) = source.find_blob_size(digest).await?
+        {
+            return Ok(size);
+        }
+        let repository = self.blob_repository(source, digest).await?;
+        let blob = self.engine.open_blob(&repository, digest).await?;
         blob.check_if_changed().await?;
         Ok(blob.size())
     }
 
     /// Opens a blob for reading.
-    pub async fn open_blob(&self, digest: &Digest) -> Result<BlobContent, EngineError> {
+    pub async fn open_blob(&self, digest: &Digest) -> Result<OpenContent, EngineError> {
         let source = self.source().await?;
-        self.open_blob_in(source, digest).await
+        if let ContentSource::Remote(source) = &source
+            && let Some(blob) = source.open_missing_blob(digest).await?
+        {
+            return Ok(OpenContent::Growing(blob));
+        }
+        let repository = self.blob_repository(source, digest).await?;
+        Ok(OpenContent::Blob(self.engine.open_blob(&repository, digest).await?))
     }
 
-    async fn open_blob_in(
+    /// Returns the id of the repository whose rows answer for a blob.
+    async fn blob_repository(
         &self,
         source: ContentSource,
         digest: &Digest,
-    ) -> Result<BlobContent, EngineError> {
-        let repository = match source {
-            ContentSource::Local(holding) => holding.repository.id,
-            ContentSource::Remote(source) => {
-                source.prepare_blob(digest).await?;
-                source.holding().repository.id
-            }
+    ) -> Result<Id, EngineError> {
+        match source {
+            ContentSource::Local(holding) => Ok(holding.repository.id),
+            ContentSource::Remote(source) => Ok(source.holding().repository.id),
             ContentSource::Upstreams(source) => {
                 let wanted = digest.clone();
                 let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
                 let repository = self.engine.read_by_key(find).await?;
-                repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))?
+                repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))
             }
-        };
-        self.engine.open_blob(&repository, digest).await
+        }
     }
 
     /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.

@@ -36,8 +36,8 @@ impl<'a> From<UploadBody<'a>> for UploadChunk<'a> {
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// The number of frames at which a batch goes to the hashing pool.
 const MAX_BATCH_FRAMES: usize = 512;
-/// The time after which a batch goes to the hashing pool as it is.
-const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
+/// The time after which a batch of a push goes to the hashing pool as it is.
+pub(super) const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
 
 /// The outcome of receiving a body.
 pub(crate) struct ReceivedBytes {
@@ -53,6 +53,7 @@ impl Engine {
         &self,
         writer: &mut dyn BlobWriter,
         body: &mut UploadBody<'_>,
+        batch_wait: Duration,
     ) -> Result<ReceivedBytes, EngineError> {
         let limit = model::byte_range::MAX_BLOB_BYTES;
         let mut bytes = 0;
@@ -65,7 +66,8 @@ impl Engine {
                 None => return Ok(ReceivedBytes { bytes, end: Ok(()) }),
             };
             let permit = self.budget.acquire(first.len()).await;
-            let (batch, end) = fill_batch(UploadBatch { frames: vec![first], permit }, body).await;
+            let batch = UploadBatch { frames: vec![first], permit };
+            let (batch, end) = fill_batch(batch, body, batch_wait).await;
             let length = batch.length();
             if writer.offset() + length > limit {
                 return Err(EngineError::BlobTooLarge { limit });
@@ -85,9 +87,10 @@ impl Engine {
 async fn fill_batch(
     mut batch: UploadBatch,
     body: &mut UploadBody<'_>,
+    max_wait: Duration,
 ) -> (UploadBatch, Option<Result<(), BodyError>>) {
     let mut length = batch.frames[0].len();
-    let deadline = tokio::time::sleep(MAX_BATCH_WAIT);
+    let deadline = tokio::time::sleep(max_wait);
     tokio::pin!(deadline);
     while length < MAX_BATCH_BYTES && batch.frames.len() < MAX_BATCH_FRAMES {
         let frame = tokio::select! {
@@ -143,7 +146,7 @@ mod tests {
         let slow = stream::iter([Ok(Bytes::from_static(b"x"))]).chain(stream::pending());
         let mut slow: UploadBody<'_> = Box::pin(slow);
         let mut context = Context::from_waker(Waker::noop());
-        let receive = pin!(engine.receive(&mut *writer, &mut slow));
+        let receive = pin!(engine.receive(&mut *writer, &mut slow, MAX_BATCH_WAIT));
         assert!(receive.poll(&mut context).is_pending(), "it waits for the second byte");
         let others = pin!(engine.budget.acquire(MAX_BATCH_BYTES - (1 << 10)));
         assert!(others.poll(&mut context).is_ready(), "the rest is there for others");
@@ -155,7 +158,8 @@ mod tests {
         let frames: Vec<Bytes> = (0..100_u8).map(|byte| vec![byte; 3000].into()).collect();
         let digest = Digest::of(&frames.concat());
         let mut body: UploadBody<'_> = Box::pin(stream::iter(frames).map(Ok));
-        let received = engine.receive(&mut *writer, &mut body).await.expect("it works");
+        let received =
+            engine.receive(&mut *writer, &mut body, MAX_BATCH_WAIT).await.expect("it works");
         assert!(received.bytes == 300_000 && received.end.is_ok());
         let _ = writer.finish(&digest).await.expect("every byte in its place");
     }

@@ -7,26 +7,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use identity::{AuthorizationMode, Caller, micros};
 use meta::upstream_tags::{self, UpstreamLook};
-use meta::{Tx, blobs, versions};
+use meta::{Tx, versions};
 use model::digest::Digest;
 use model::permissions::artifactregistry;
 use model::principal::Principal;
 use model::reference::Reference;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use crate::access::{ImageContext, Push, RepoAccess};
-use crate::body_error::BodyError;
 use crate::content::push::ReceivedManifest;
-use crate::content::receive::{UploadBody, UploadChunk};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::remote_fetch::{FetchKey, FetchOutcome, Freshness};
-use crate::upstream_registry::{
-    UpstreamBytes, UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem,
-};
+use crate::flights::ResultSender;
+use crate::remote_fetch::{FetchKey, FetchOutcome, FetchedBlob, Freshness};
+use crate::upstream_registry::{UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem};
 
 /// The time for which a tag is served without asking the upstream.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
@@ -42,8 +39,6 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// The longest time in which an upstream sends a manifest, and in which it sends a config.
 const MANIFEST_TIME: Duration = Duration::from_secs(30);
 const CONFIG_TIME: Duration = Duration::from_secs(5);
-/// The bytes of a blob that an upstream has to send in a second, after the first minute.
-const SLOWEST_BLOB: u64 = 64 << 10;
 
 /// The words for a fetch that is not begun.
 const TOO_MANY_FETCHES: &str = "is not asked now: too many fetches run";
@@ -55,7 +50,7 @@ const FETCHER: &str = "system:remote-repository";
 #[derive(Clone)]
 pub(crate) struct RemoteSource {
     /// The access by which fetched content is stored.
-    store: RepoAccess<Push>,
+    pub(super) store: RepoAccess<Push>,
     /// The URL of the registry.
     url: Arc<str>,
 }
@@ -74,7 +69,7 @@ impl Engine {
 }
 
 impl RemoteSource {
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         &self.store.engine
     }
 
@@ -83,41 +78,50 @@ impl RemoteSource {
         &self.store.image.holding
     }
 
-    fn upstream_image(&self) -> UpstreamImage<'_> {
+    pub(super) fn upstream_image(&self) -> UpstreamImage<'_> {
         UpstreamImage { url: &self.url, image: self.store.image.image_name() }
     }
 
-    fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
+    pub(super) fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
         UpstreamProblem::new(&self.url, kind, text)
     }
 
-    /// Waits for one fetch of a reference by all requests that want it.
-    async fn fetch_once<Work>(
-        &self,
-        reference: &str,
-        work: impl FnOnce(Self) -> Work,
-    ) -> Result<Freshness, EngineError>
-    where
-        Work: Future<Output = FetchOutcome> + Send + 'static,
-    {
+    /// Returns the key of the fetch of a reference.
+    pub(super) fn fetch_key(&self, reference: &str) -> FetchKey {
         let image = &self.store.image;
-        let key = FetchKey {
+        FetchKey {
             repository: image.repository().id,
             url: self.url.clone(),
             image: image.image_name().to_owned(),
             reference: reference.to_owned(),
-        };
-        let (source, working) = (self.clone(), work(self.clone()));
-        let work = async move {
-            let Ok(_place) = source.engine().fetch_places.try_acquire() else {
-                return Err(source.problem(Problem::NotStored, TOO_MANY_FETCHES));
+        }
+    }
+
+    /// Takes a place for a fetch, if content can be stored at all.
+    pub(super) fn begin_fetch(&self) -> Result<SemaphorePermit<'_>, UpstreamProblem> {
+        let engine = self.engine();
+        let place = engine.fetch_places.try_acquire();
+        let place = place.map_err(|_| self.problem(Problem::NotStored, TOO_MANY_FETCHES))?;
+        engine.check_stores_present().map_err(|error| self.not_stored(&error))?;
+        Ok(place)
+    }
+
+    /// Waits for one fetch of a manifest by all requests that want it.
+    async fn fetch_once(
+        &self,
+        reference: &Reference,
+        known: KnownReference,
+    ) -> Result<Freshness, EngineError> {
+        let (source, reference) = (self.clone(), reference.clone());
+        let key = self.fetch_key(&reference.to_string());
+        let work = |sender: ResultSender<FetchKey, FetchOutcome>| async move {
+            let fetched = match source.begin_fetch() {
+                Ok(_place) => source.update_manifest(&reference, known).await,
+                Err(problem) => Err(problem),
             };
-            if let Err(error) = source.engine().check_stores_present() {
-                return Err(source.not_stored(&error));
-            }
-            working.await
+            sender.finish(fetched);
         };
-        match self.engine().fetches.join(key, || work).await {
+        match self.engine().manifest_fetches.join(key, work).await {
             Some(fetched) => Ok(fetched?),
             None => Err(EngineError::Internal("a fetch ended without a result".to_owned())),
         }
@@ -143,10 +147,8 @@ impl RemoteSource {
             }
             (_, _) => {}
         }
-        let (wanted, is_cached) = (reference.clone(), known.digest.is_some());
-        let confirmed_at = known.confirmed_at();
-        let work = |source: Self| async move { source.update_manifest(&wanted, known).await };
-        match self.fetch_once(&reference.to_string(), work).await {
+        let (is_cached, confirmed_at) = (known.digest.is_some(), known.confirmed_at());
+        match self.fetch_once(reference, known).await {
             // The upstream was not asked at all.
             Err(EngineError::Upstream(problem))
                 if is_cached && problem.kind == Problem::NotStored =>
@@ -247,17 +249,24 @@ impl RemoteSource {
         })?;
         if let Some(config) = new.config().filter(|config| config.size <= MAX_CONFIG_BYTES) {
             // Only lists show what is in it. A pull that needs it asks again.
-            let _ = timeout(CONFIG_TIME, self.fetch_blob(&config.digest, config.size)).await;
+            let fetching = async {
+                if let Ok(FetchedBlob::Growing(blob)) =
+                    self.open_fetch(&config.digest, config.size).await
+                {
+                    blob.ended().await;
+                }
+            };
+            let _ = timeout(CONFIG_TIME, fetching).await;
         }
         self.store.put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
         Ok(())
     }
 
-    fn late(&self) -> UpstreamProblem {
+    pub(super) fn late(&self) -> UpstreamProblem {
         self.problem(Problem::Unreachable, "did not answer in time")
     }
 
-    fn not_stored(&self, error: &EngineError) -> UpstreamProblem {
+    pub(super) fn not_stored(&self, error: &EngineError) -> UpstreamProblem {
         let text = format!("sent content that could not be stored: {error}");
         self.problem(Problem::NotStored, text)
     }
@@ -279,62 +288,6 @@ impl RemoteSource {
             tracing::warn!(%error, "could not record what an upstream has: {error}");
         }
     }
-
-    /// Sees to it that the repository has the blob that a pull is about to read, if a manifest of it names the blob.
-    pub(crate) async fn prepare_blob(&self, digest: &Digest) -> Result<(), EngineError> {
-        let (image, wanted) = (self.store.image.clone(), digest.clone());
-        let awaited = self.engine().read_by_key(move |tx| {
-            let repository = &image.repository().id;
-            if blobs::find(tx, repository, &wanted)?.is_some() {
-                return Ok(None);
-            }
-            // A blob whose copy was set aside is fetched anew.
-            match blobs::find_size(tx, repository, &wanted)? {
-                Some(size) => Ok(Some(size)),
-                None => Ok(versions::find_awaited_size(tx, repository, &wanted)?),
-            }
-        });
-        let Some(size) = awaited.await? else { return Ok(()) };
-        let wanted = digest.clone();
-        let work = |source: Self| async move {
-            let size = size as u64;
-            let time = Duration::from_secs(60 + size / SLOWEST_BLOB);
-            let fetched = timeout(time, source.fetch_blob(&wanted, size)).await;
-            fetched.map_err(|_| source.late())??;
-            Ok(Freshness::Fresh)
-        };
-        match self.fetch_once(digest.as_str(), work).await {
-            Err(EngineError::Upstream(problem)) if problem.kind == Problem::NotFound => {
-                Err(EngineError::BlobUnknown(digest.clone()))
-            }
-            fetched => fetched.map(drop),
-        }
-    }
-
-    async fn fetch_blob(&self, digest: &Digest, size: u64) -> Result<(), UpstreamProblem> {
-        let upstream = &self.engine().settings.upstreams;
-        let bytes = upstream.open_blob(self.upstream_image(), digest).await?;
-        self.store_blob(digest, limited(bytes, size)).await.map_err(|error| match error {
-            EngineError::DigestMismatch { .. } => {
-                self.problem(Problem::Wrong, format!("sent other bytes than those of {digest}"))
-            }
-            EngineError::Body(_) => {
-                let text = format!("did not send the {size} bytes of {digest}");
-                self.problem(Problem::Wrong, text)
-            }
-            error => self.not_stored(&error),
-        })
-    }
-
-    async fn store_blob(&self, digest: &Digest, body: UploadBody<'_>) -> Result<(), EngineError> {
-        let upload = self.store.start_upload(digest.algorithm()).await?;
-        let stored = self.store.finish_upload(&upload.id, digest, UploadChunk::from(body)).await;
-        if stored.is_err() {
-            // An upload that failed by itself is gone already.
-            let _ = self.store.cancel_upload(&upload.id).await;
-        }
-        stored
-    }
 }
 
 /// The knowledge of a repository about a reference.
@@ -349,20 +302,4 @@ impl KnownReference {
     fn confirmed_at(&self) -> i64 {
         self.look.map_or(0, |look| look.checked_at)
     }
-}
-
-/// Returns the bytes, with an error in place of those beyond `size`.
-fn limited(bytes: UpstreamBytes, size: u64) -> UploadBody<'static> {
-    let begun = (bytes, Some(size));
-    Box::pin(stream::unfold(begun, |(mut bytes, left)| async move {
-        let left = left?;
-        match bytes.next().await {
-            Some(Ok(frame)) => match left.checked_sub(frame.len() as u64) {
-                Some(left) => Some((Ok(frame), (bytes, Some(left)))),
-                None => Some((Err(BodyError::Closed), (bytes, None))),
-            },
-            Some(Err(error)) => Some((Err(error), (bytes, None))),
-            None => None,
-        }
-    }))
 }

@@ -3,14 +3,14 @@
 //! A session belongs to a repository, an image and a principal. For any other principal it does not exist. Everything
 //! that was answered with 202 is durable: bytes, offset and the state of the running hash.
 
-mod claimed;
+pub(super) mod claimed;
 mod commit;
 
 use blob::{BlobError, Checkpoint, CopyId};
 use meta::gc_queue;
 use meta::gc_queue::ReviewKind;
 use meta::uploads::{self, Upload, UploadKey};
-use meta::{Id, blobs};
+use meta::{Id, Tx, blobs};
 use model::digest::{Digest, DigestAlgorithm};
 
 use claimed::ClaimedUpload;
@@ -42,7 +42,7 @@ pub enum MountFrom<'a> {
 }
 
 /// The state of a session.
-enum UploadState<'a> {
+pub(super) enum UploadState<'a> {
     /// The session goes on, and only this request writes to it.
     Open(ClaimedUpload<'a>),
     /// The session became a blob, not long ago.
@@ -57,6 +57,29 @@ impl ImageContext {
             principal: &self.principal,
         }
     }
+
+    /// Writes the row of a new session and that of its copy, and enqueues its review.
+    pub(super) fn insert_upload(
+        &self,
+        tx: &mut Tx<'_>,
+        upload: &Upload,
+        now: i64,
+    ) -> Result<(), EngineError> {
+        self.check_live(tx)?;
+        if let Some(copy) = &upload.copy_id {
+            blobs::insert_copy(tx, copy, now)?;
+        }
+        uploads::insert(tx, self.owner(), upload, now)?;
+        let review = [upload.id.to_string()];
+        gc_queue::enqueue(tx, ReviewKind::Upload, &review, upload.expires_at)?;
+        Ok(())
+    }
+
+    /// Returns whether a session of this principal goes on.
+    pub(super) fn has_open_upload(&self, tx: &mut Tx<'_>, id: &Id) -> Result<bool, EngineError> {
+        let upload = uploads::find(tx, self.owner(), id)?;
+        Ok(upload.is_some_and(|upload| upload.copy_id.is_some()))
+    }
 }
 
 impl RepoAccess<Push> {
@@ -67,7 +90,16 @@ impl RepoAccess<Push> {
     ) -> Result<UploadProgress, EngineError> {
         self.engine.check_room(0).await?;
         self.check_open_uploads().await?;
-        let upload = Upload {
+        let upload = self.new_upload(algorithm);
+        let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
+        let (image, now) = (self.image.clone(), self.engine.clock.now());
+        self.engine.write(move |tx| image.insert_upload(tx, &upload, now)).await?;
+        Ok(progress)
+    }
+
+    /// Returns the row of a session that begins now.
+    pub(super) fn new_upload(&self, algorithm: DigestAlgorithm) -> Upload {
+        Upload {
             id: Id::random(),
             copy_id: Some(Id::new()),
             algorithm: algorithm.as_str().to_owned(),
@@ -75,22 +107,7 @@ impl RepoAccess<Push> {
             checkpoint: None,
             digest: None,
             expires_at: self.upload_expiry(),
-        };
-        let progress = UploadProgress { id: upload.id.to_string(), offset: 0 };
-        let (image, now) = (self.image.clone(), self.engine.clock.now());
-        self.engine
-            .write(move |tx| {
-                image.check_live(tx)?;
-                if let Some(copy) = &upload.copy_id {
-                    blobs::insert_copy(tx, copy, now)?;
-                }
-                uploads::insert(tx, image.owner(), &upload, now)?;
-                let review = [upload.id.to_string()];
-                gc_queue::enqueue(tx, ReviewKind::Upload, &review, upload.expires_at)?;
-                Ok(())
-            })
-            .await?;
-        Ok(progress)
+        }
     }
 
     /// Refuses one more session if the principal has too many open ones. Each is a row until it expires.
@@ -244,7 +261,7 @@ impl RepoAccess<Push> {
     }
 
     /// Claims the upload for this request alone, and opens its copy at the stored offset.
-    async fn claim_upload(
+    pub(super) async fn claim_upload(
         &self,
         id: &str,
         algorithm: Option<DigestAlgorithm>,
@@ -277,7 +294,7 @@ impl RepoAccess<Push> {
             Ok(writer) => writer,
             Err(error) => return Err(self.store_error(&upload, error).await),
         };
-        Ok(UploadState::Open(ClaimedUpload { access: self, upload, writer }))
+        Ok(UploadState::Open(ClaimedUpload::new(self, upload, writer)))
     }
 
     /// Moves the expiry of a session on when a request begins, so that the request is not cut off by it.

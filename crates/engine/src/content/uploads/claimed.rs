@@ -14,19 +14,31 @@ use super::commit::{FinishedUpload, commit};
 
 use crate::access::{Push, RepoAccess};
 use crate::body_error::BodyError;
-use crate::content::receive::{ReceivedBytes, UploadChunk};
+use crate::content::receive::{MAX_BATCH_WAIT, ReceivedBytes, UploadChunk};
 use crate::error::EngineError;
 
 /// A session as its row was when this request claimed it.
-pub(super) struct ClaimedUpload<'a> {
-    pub(super) access: &'a RepoAccess<Push>,
-    pub(super) upload: Upload,
-    pub(super) writer: Box<dyn BlobWriter>,
+pub(in crate::content) struct ClaimedUpload<'a> {
+    access: &'a RepoAccess<Push>,
+    pub(in crate::content) upload: Upload,
+    pub(in crate::content) writer: Box<dyn BlobWriter>,
+    /// The longest time for which received bytes wait for more before they are written.
+    pub(in crate::content) batch_wait: Duration,
+}
+
+impl<'a> ClaimedUpload<'a> {
+    pub(super) fn new(
+        access: &'a RepoAccess<Push>,
+        upload: Upload,
+        writer: Box<dyn BlobWriter>,
+    ) -> Self {
+        Self { access, upload, writer, batch_wait: MAX_BATCH_WAIT }
+    }
 }
 
 impl ClaimedUpload<'_> {
     /// Receives the body. Meanwhile, the expiry of the session is moved on.
-    pub(super) async fn receive(
+    pub(in crate::content) async fn receive(
         &mut self,
         chunk: &mut UploadChunk<'_>,
     ) -> Result<ReceivedBytes, EngineError> {
@@ -45,7 +57,7 @@ impl ClaimedUpload<'_> {
         let mut ticks =
             tokio::time::interval((engine.settings.upload_expiry / 4).max(MIN_INTERVAL));
         ticks.tick().await;
-        let receive = engine.receive(&mut *self.writer, body);
+        let receive = engine.receive(&mut *self.writer, body, self.batch_wait);
         tokio::pin!(receive);
         let received = loop {
             tokio::select! {
@@ -67,8 +79,8 @@ impl ClaimedUpload<'_> {
     }
 
     /// Ends the session if there was no room for its body, and returns the error.
-    pub(super) async fn fail(self, error: EngineError) -> EngineError {
-        let Self { access, upload, writer } = self;
+    pub(in crate::content) async fn fail(self, error: EngineError) -> EngineError {
+        let Self { access, upload, writer, .. } = self;
         drop(writer);
         if matches!(error, EngineError::StorageFull | EngineError::DiskNearlyFull(_)) {
             access.discard_upload(&upload).await;
@@ -77,12 +89,12 @@ impl ClaimedUpload<'_> {
     }
 
     /// Makes the received bytes durable, and records the offset. Returns the offset.
-    pub(super) async fn save(mut self) -> Result<u64, EngineError> {
+    pub(in crate::content) async fn save(&mut self) -> Result<u64, EngineError> {
         let saved = match self.writer.checkpoint().await {
             Ok(saved) => saved,
             Err(error) => return Err(self.access.store_error(&self.upload, error).await),
         };
-        let (upload, offset) = (self.upload, saved.offset);
+        let (upload, offset) = (self.upload.clone(), saved.offset);
         let expires_at = self.access.upload_expiry();
         let advanced = self
             .access
@@ -92,12 +104,16 @@ impl ClaimedUpload<'_> {
                 Ok(uploads::advance(tx, &upload, offset, &saved.hash_state, expires_at)?)
             })
             .await?;
-        if advanced == 1 { Ok(offset) } else { Err(EngineError::UploadUnknown) }
+        if advanced != 1 {
+            return Err(EngineError::UploadUnknown);
+        }
+        self.upload.size = offset as i64;
+        Ok(offset)
     }
 
     /// Makes the copy a blob, if its bytes have the expected digest.
-    pub(super) async fn complete(self, digest: &Digest) -> Result<(), EngineError> {
-        let Self { access, upload, writer } = self;
+    pub(in crate::content) async fn complete(self, digest: &Digest) -> Result<(), EngineError> {
+        let Self { access, upload, writer, .. } = self;
         let stored = match writer.finish(digest).await {
             Ok(stored) => stored,
             Err(FinishError::Mismatch { actual }) => {

@@ -35,13 +35,13 @@ on_both![
 ];
 
 /// A server that may reach this machine, an upstream, and the remote repository `remote` of it.
-struct RemoteTest {
-    accounts: AccountServer,
-    upstream: ScriptedUpstream,
+pub(super) struct RemoteTest {
+    pub(super) accounts: AccountServer,
+    pub(super) upstream: ScriptedUpstream,
 }
 
 impl RemoteTest {
-    async fn start(backend: Backend) -> Self {
+    pub(super) async fn start(backend: Backend) -> Self {
         let accounts = AccountServer::start_with(backend, |config| {
             config.egress.allow = vec!["127.0.0.0/8".to_owned()];
         });
@@ -51,15 +51,15 @@ impl RemoteTest {
         Self { accounts, upstream }
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         self.accounts.owner.client.get(path).await
     }
 
-    async fn pull_manifest(&self, reference: &str) -> Reply {
+    pub(super) async fn pull_manifest(&self, reference: &str) -> Reply {
         self.get(&manifest_path(&image_in("remote", "app"), reference)).await
     }
 
-    async fn pull_blob(&self, bytes: &[u8]) -> Reply {
+    pub(super) async fn pull_blob(&self, bytes: &[u8]) -> Reply {
         self.get(&blob_path(&image_in("remote", "app"), digest_of(bytes))).await
     }
 
@@ -74,13 +74,13 @@ impl RemoteTest {
     }
 }
 
-fn remote_body(url: &str) -> Value {
+pub(super) fn remote_body(url: &str) -> Value {
     json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
             "remoteRepositoryConfig": { "commonRepository": { "uri": url } } })
 }
 
 #[track_caller]
-fn expect_manifest(reply: Reply, image: &Image) -> Reply {
+pub(super) fn expect_manifest(reply: Reply, image: &Image) -> Reply {
     let reply = reply.expect_status(200);
     assert_eq!(reply.text(), image.manifest);
     assert_eq!(reply.header("docker-content-digest"), image.digest());
@@ -88,7 +88,7 @@ fn expect_manifest(reply: Reply, image: &Image) -> Reply {
 }
 
 #[track_caller]
-fn expect_problem(reply: Reply, outcome: &str, text: &str) {
+pub(super) fn expect_problem(reply: Reply, outcome: &str, text: &str) {
     let reply = reply.expect_oci_error(outcome);
     let message = reply.oci_message();
     assert!(message.contains("the upstream 127.0.0.1:"), "{message}");

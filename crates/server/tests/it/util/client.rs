@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::digest::Digest;
@@ -87,6 +88,32 @@ impl Reply {
 }
 
 /// A client of one server.
+/// An answer whose body comes.
+pub(crate) struct OpenReply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+}
+
+impl OpenReply {
+    /// The next bytes, or nothing after the end and after an error.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        self.body.frame().await?.ok()?.into_data().ok()
+    }
+
+    /// Compares what comes with the expected bytes. Returns how many came.
+    pub(crate) async fn expect_bytes(&mut self, expected: &[u8]) -> usize {
+        let mut read = 0;
+        while read < expected.len()
+            && let Some(frame) = self.next().await
+        {
+            assert!(expected[read..].starts_with(&frame), "other bytes at {read}");
+            read += frame.len();
+        }
+        read
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -145,6 +172,22 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
     ) -> hyper::Result<Reply> {
+        let OpenReply { status, headers, body } = self.try_open(method, path, body.into()).await?;
+        // A test may be about a body that is cut short, so an error only ends the body.
+        let mut rest = OpenReply { status, headers: HeaderMap::new(), body };
+        let mut bytes = Vec::new();
+        while let Some(frame) = rest.next().await {
+            bytes.extend_from_slice(&frame);
+        }
+        Ok(Reply { status, headers, body: bytes.into() })
+    }
+
+    /// Asks for a path, and leaves the body to be read as it comes.
+    pub(crate) async fn open(&self, path: &str) -> OpenReply {
+        self.try_open(Method::GET, path, Bytes::new()).await.expect("an answer")
+    }
+
+    async fn try_open(&self, method: Method, path: &str, body: Bytes) -> hyper::Result<OpenReply> {
         let host = self.address.to_string();
         let host =
             self.headers.iter().find(|(name, _)| name == "host").map_or(&host, |(_, host)| host);
@@ -157,7 +200,7 @@ impl Client {
         for (name, value) in self.headers.iter().filter(|(name, _)| name != "host") {
             request = request.header(name, value);
         }
-        let request = request.method(method).body(Full::new(body.into())).expect("a request");
+        let request = request.method(method).body(Full::new(body)).expect("a request");
         let io = TokioIo::new(TcpStream::connect(self.address).await.expect("it listens"));
         let answer = if self.http2 {
             let (mut sender, connection) =
@@ -169,13 +212,8 @@ impl Client {
             tokio::spawn(connection);
             sender.send_request(request).await
         };
-        let (parts, mut body) = answer?.into_parts();
-        // A test may be about a body that is cut short, so an error only ends the body.
-        let mut bytes = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        }
-        Ok(Reply { status: parts.status, headers: parts.headers, body: bytes.into() })
+        let (parts, body) = answer?.into_parts();
+        Ok(OpenReply { status: parts.status, headers: parts.headers, body })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

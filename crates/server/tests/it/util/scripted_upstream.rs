@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
+use http::response::Builder;
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
@@ -17,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::media_type::OCI_MANIFEST;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::Image;
 use super::image::{blob_path, digest_of, manifest_path};
@@ -30,6 +33,10 @@ pub(crate) enum UpstreamAnswer {
     Status { status: u16, header: (&'static str, String), body: String },
     /// 200 and the beginning of the bytes. Then the connection ends.
     Cut { bytes: Bytes, announced: usize },
+    /// Content that ends too early, each time after so many more bytes. It sends parts if `ranges` says so.
+    Breaking { bytes: Bytes, after: usize, ranges: bool },
+    /// Content whose first bytes are sent at once, and whose rest waits for the gate.
+    Gated { bytes: Bytes, first: usize, gate: Arc<Semaphore> },
     /// No answer.
     Hang,
 }
@@ -81,9 +88,10 @@ impl ScriptedUpstream {
                     let path = request.uri().path().to_owned();
                     let line = format!("{} {path}", request.method());
                     let headers = request.headers().clone();
+                    let start = range_start(&headers);
                     record.lock().expect("no panic").push(AskedRequest { line, headers });
                     let answer = script.lock().expect("no panic").get(&path).cloned();
-                    respond(request.method().clone(), answer)
+                    respond(request.method().clone(), answer, start)
                 });
                 let connection = http1::Builder::new();
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
@@ -133,13 +141,37 @@ impl ScriptedUpstream {
     }
 }
 
-type Body = BoxBody<Bytes, std::io::Error>;
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 fn whole(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-async fn respond(method: Method, answer: Option<UpstreamAnswer>) -> http::Result<Response<Body>> {
+/// The first byte that a request asks for.
+fn range_start(headers: &HeaderMap) -> usize {
+    let range = headers.get("range").and_then(|range| range.to_str().ok());
+    let start = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+    start.map_or(0, |start| start.parse().expect("a number"))
+}
+
+type Frames = BoxStream<'static, std::io::Result<Frame<Bytes>>>;
+
+/// A body of known length, as it comes.
+fn streamed(head: Builder, length: usize, frames: Frames) -> http::Result<Response<Body>> {
+    head.header("content-length", length).body(BodyExt::boxed_unsync(StreamBody::new(frames)))
+}
+
+/// An error that ends a connection, after what was sent before it has arrived.
+async fn cut() -> std::io::Result<Frame<Bytes>> {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Err(std::io::Error::other("cut on purpose"))
+}
+
+async fn respond(
+    method: Method,
+    answer: Option<UpstreamAnswer>,
+    start: usize,
+) -> http::Result<Response<Body>> {
     match answer.unwrap_or_else(|| UpstreamAnswer::status(404)) {
         UpstreamAnswer::Content { bytes, media_type, digest } => {
             let mut head = Response::builder()
@@ -154,14 +186,33 @@ async fn respond(method: Method, answer: Option<UpstreamAnswer>) -> http::Result
             Response::builder().status(status).header(name, value).body(whole(body))
         }
         UpstreamAnswer::Cut { bytes, announced } => {
-            // The head and the beginning are sent before the connection ends.
-            let broken = async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Err(std::io::Error::other("cut on purpose"))
+            let frames = stream::iter([Ok(Frame::data(bytes))]).chain(stream::once(cut()));
+            streamed(Response::builder(), announced, Box::pin(frames))
+        }
+        UpstreamAnswer::Breaking { bytes, after, ranges } => {
+            let (start, size) = (if ranges { start } else { 0 }, bytes.len());
+            let mut head = Response::builder();
+            if start > 0 {
+                let range = format!("bytes {start}-{}/{size}", size - 1);
+                head = head.status(206).header("content-range", range);
+            }
+            let sent = bytes.slice(start..size.min(start + after));
+            let begun = stream::iter([Ok(Frame::data(sent))]);
+            let frames: Frames = if start + after < size {
+                Box::pin(begun.chain(stream::once(cut())))
+            } else {
+                Box::pin(begun)
             };
-            let begun = stream::iter([Ok(Frame::data(bytes))]);
-            let body = BodyExt::boxed(StreamBody::new(begun.chain(stream::once(broken))));
-            Response::builder().header("content-length", announced).body(body)
+            streamed(head, size - start, frames)
+        }
+        UpstreamAnswer::Gated { bytes, first, gate } => {
+            let (begun, rest) = (bytes.slice(..first), bytes.slice(first..));
+            let rest = async move {
+                let _opened = gate.acquire().await;
+                Ok(Frame::data(rest))
+            };
+            let frames = stream::iter([Ok(Frame::data(begun))]).chain(stream::once(rest));
+            streamed(Response::builder(), bytes.len(), Box::pin(frames))
         }
         UpstreamAnswer::Hang => std::future::pending().await,
     }
