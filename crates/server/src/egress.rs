@@ -116,8 +116,8 @@ impl EgressTarget {
     }
 }
 
-/// Checks a URL by the rules, and returns a client for its host that connects to vetted addresses alone.
-fn vetting_client(url: &Url, allow: &Arc<AllowList>) -> Result<ClientBuilder, EgressRefused> {
+/// Checks a URL by the rules, and returns the one for the addresses of its host.
+fn rule_for(url: &Url, allow: &Arc<AllowList>) -> Result<EgressRule, EgressRefused> {
     let encrypted = match url.scheme() {
         "https" => true,
         "http" => false,
@@ -134,9 +134,15 @@ fn vetting_client(url: &Url, allow: &Arc<AllowList>) -> Result<ClientBuilder, Eg
     if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
         rule.check("", ip)?;
     }
+    Ok(rule)
+}
+
+/// Checks a URL by the rules, and returns a client for its host that connects to vetted addresses alone.
+fn vetting_client(url: &Url, allow: &Arc<AllowList>) -> Result<ClientBuilder, EgressRefused> {
+    let rule = rule_for(url, allow)?;
     let builder = Client::builder();
     // A machine without certificates of authorities can still send to its own network without TLS.
-    let builder = if encrypted { builder } else { builder.tls_certs_only([]) };
+    let builder = if rule.encrypted { builder } else { builder.tls_certs_only([]) };
     Ok(builder
         .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
         .redirect(Policy::none())
@@ -154,6 +160,11 @@ pub(crate) struct EgressClients {
 impl EgressClients {
     pub(crate) fn new(allow: Arc<AllowList>) -> Self {
         Self { allow, clients: Mutex::default() }
+    }
+
+    /// Checks a URL by the rules. The addresses of a host name are vetted later, at each connection.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), SendError> {
+        rule_for(url, &self.allow).map(drop).map_err(SendError::Refused)
     }
 
     /// Reads what is at a URL, or asks about it with HEAD. Redirects are not followed.

@@ -4,6 +4,7 @@
 //! alone, and a token goes to no other host than the one that asked for it.
 
 mod challenge;
+mod check;
 mod refusal;
 
 use std::collections::HashMap;
@@ -205,6 +206,15 @@ struct TokenAnswer {
 }
 
 impl UpstreamRegistry for UpstreamClient {
+    fn check_url(&self, url: &str) -> Result<(), UpstreamProblem> {
+        let parsed = registry_url(url, "")?;
+        self.clients.check(&parsed).map_err(|error| send_problem(url, &error))
+    }
+
+    fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()> {
+        Box::pin(check::ask(self, url))
+    }
+
     fn fetch_manifest<'a>(
         &'a self,
         image: UpstreamImage<'a>,
@@ -276,14 +286,23 @@ fn part_url(image: UpstreamImage<'_>, part: &str) -> Result<Url, UpstreamProblem
     let is_official = url.trim_end_matches('/') == DOCKER_HUB && !name.contains('/');
     let library = if is_official { "library/" } else { "" };
     // A URL with a path names a part of a registry.
-    let split = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
-    let path = url[split..].find('/').map_or(url.len(), |path| split + path);
-    let (origin, prefix) = url.split_at(path);
-    let prefix = prefix.trim_matches('/');
+    let prefix = split_origin(url).1.trim_matches('/');
     let slash = if prefix.is_empty() { "" } else { "/" };
-    let text = format!("{origin}/v2/{prefix}{slash}{library}{name}/{part}");
-    Url::parse(&text)
+    registry_url(url, &format!("{prefix}{slash}{library}{name}/{part}"))
+}
+
+/// Returns the URL of a path below `/v2/` of the registry that `url` is at, or is a part of.
+fn registry_url(url: &str, path: &str) -> Result<Url, UpstreamProblem> {
+    let (origin, _) = split_origin(url);
+    Url::parse(&format!("{origin}/v2/{path}"))
         .map_err(|_| UpstreamProblem::new(url, Problem::Unreachable, "is no URL that can be asked"))
+}
+
+/// Splits a URL before its path.
+fn split_origin(url: &str) -> (&str, &str) {
+    let host = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
+    let path = url[host..].find('/').map_or(url.len(), |path| host + path);
+    url.split_at(path)
 }
 
 fn stated_digest(answer: &EgressAnswer) -> Option<Digest> {

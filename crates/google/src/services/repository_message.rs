@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use engine::{Repository as StoredRepository, RepositoryChange};
+use engine::{Repository as StoredRepository, RepositoryChange, UpstreamValidation};
 use model::repository::{ModeName, RepositoryMode};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
@@ -187,6 +187,16 @@ pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Statu
     let document = to_json(&stored_fields(repository))?;
     RepositoryMode::parse(mode(repository)?, &document)
         .map_err(|error| bad_field(error.field, error.problem))
+}
+
+/// Returns the extent to which the upstream of a remote repository is checked.
+pub(super) fn validation(repository: &Repository) -> UpstreamValidation {
+    match &repository.mode_config {
+        Some(ModeConfig::RemoteRepositoryConfig(config)) if config.disable_upstream_validation => {
+            UpstreamValidation::UrlOnly
+        }
+        _ => UpstreamValidation::Ask,
+    }
 }
 
 /// Refuses a change of the mode or the format.
