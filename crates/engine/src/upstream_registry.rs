@@ -97,6 +97,8 @@ pub enum UpstreamProblemKind {
     Wrong,
     /// The content could not be stored here.
     NotStored,
+    /// The remote repository asks nothing of the registry.
+    Offline,
 }
 
 impl fmt::Display for UpstreamProblem {

@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::digest::Digest;
 use model::manifest::MAX_MANIFEST_BYTES;
 use model::reference::Reference;
-use model::repository::DOCKER_HUB;
+use model::remote_rules::upstream_path;
 use serde::Deserialize;
 use web::app::LOOP_MARK;
 
@@ -280,29 +280,18 @@ fn manifest_request<'a>(
     Ok(RegistryRequest { method, image, url, accept: Some(HeaderValue::from_static(MANIFESTS)) })
 }
 
-/// Returns the URL of a part of an image. Images of Docker Hub without a slash in their names are in `library`.
+/// Returns the URL of a part of an image. A URL with a path names a part of a registry.
 fn part_url(image: UpstreamImage<'_>, part: &str) -> Result<Url, UpstreamProblem> {
     let UpstreamImage { url, image: name } = image;
-    let is_official = url.trim_end_matches('/') == DOCKER_HUB && !name.contains('/');
-    let library = if is_official { "library/" } else { "" };
-    // A URL with a path names a part of a registry.
-    let prefix = split_origin(url).1.trim_matches('/');
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    registry_url(url, &format!("{prefix}{slash}{library}{name}/{part}"))
+    registry_url(url, &format!("{}/{part}", upstream_path(url, name)))
 }
 
 /// Returns the URL of a path below `/v2/` of the registry that `url` is at, or is a part of.
 fn registry_url(url: &str, path: &str) -> Result<Url, UpstreamProblem> {
-    let (origin, _) = split_origin(url);
+    let host = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
+    let origin = url[host..].find('/').map_or(url, |path| &url[..host + path]);
     Url::parse(&format!("{origin}/v2/{path}"))
         .map_err(|_| UpstreamProblem::new(url, Problem::Unreachable, "is no URL that can be asked"))
-}
-
-/// Splits a URL before its path.
-fn split_origin(url: &str) -> (&str, &str) {
-    let host = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
-    let path = url[host..].find('/').map_or(url.len(), |path| host + path);
-    url.split_at(path)
 }
 
 fn stated_digest(answer: &EgressAnswer) -> Option<Digest> {
@@ -327,6 +316,8 @@ fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
 
 #[cfg(test)]
 mod tests {
+    use model::repository::DOCKER_HUB;
+
     use super::*;
 
     #[track_caller]

@@ -4,6 +4,8 @@
 //! Content with a digest never changes, so it is fetched once. A tag is asked for again after [`FRESH_FOR`]. Requests
 //! for the same content wait for one fetch, which goes on when those who wait leave.
 
+mod rules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use crate::remote_fetch::{FetchKey, FetchOutcome, Freshness};
 use crate::upstream_registry::{
     UpstreamBytes, UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem,
 };
+use crate::upstream_set::RemoteRegistry;
 
 /// The time for which a tag is served without asking the upstream.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
@@ -56,20 +59,27 @@ const FETCHER: &str = "system:remote-repository";
 pub(crate) struct RemoteSource {
     /// The access by which fetched content is stored.
     store: RepoAccess<Push>,
-    /// The URL of the registry.
-    url: Arc<str>,
+    registry: RemoteRegistry,
 }
 
 impl Engine {
-    /// Returns the source for an image of a remote repository of the registry at `url`.
-    pub(crate) fn remote_source(&self, image: &ImageContext, url: Arc<str>) -> RemoteSource {
+    /// Returns the source for an image of a remote repository of another registry.
+    ///
+    /// # Errors
+    /// Fails if the repository does not serve the image.
+    pub(crate) fn remote_source(
+        &self,
+        image: &ImageContext,
+        registry: RemoteRegistry,
+    ) -> Result<RemoteSource, EngineError> {
+        registry.check_image(&image.repository_name, image.image_name())?;
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
         let mut repository = image.repository().clone();
         // A manifest is stored before the content that it names.
         repository.allows_missing_content = true;
         let image = ImageContext::new(repository, image.target.clone(), fetcher, Arc::default());
         let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
-        RemoteSource { store: self.storing_access(Arc::new(image), permission), url }
+        Ok(RemoteSource { store: self.storing_access(Arc::new(image), permission), registry })
     }
 }
 
@@ -84,11 +94,11 @@ impl RemoteSource {
     }
 
     fn upstream_image(&self) -> UpstreamImage<'_> {
-        UpstreamImage { url: &self.url, image: self.store.image.image_name() }
+        UpstreamImage { url: &self.registry.url, image: self.store.image.image_name() }
     }
 
     fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
-        UpstreamProblem::new(&self.url, kind, text)
+        UpstreamProblem::new(&self.registry.url, kind, text)
     }
 
     /// Waits for one fetch of a reference by all requests that want it.
@@ -103,7 +113,7 @@ impl RemoteSource {
         let image = &self.store.image;
         let key = FetchKey {
             repository: image.repository().id,
-            url: self.url.clone(),
+            url: self.registry.url.clone(),
             image: image.image_name().to_owned(),
             reference: reference.to_owned(),
         };
@@ -142,6 +152,9 @@ impl RemoteSource {
                 return Err(self.problem(Problem::NotFound, "has no such image").into());
             }
             (_, _) => {}
+        }
+        if let Some(problem) = self.offline_problem() {
+            return self.while_offline(&known, problem);
         }
         let (wanted, is_cached) = (reference.clone(), known.digest.is_some());
         let confirmed_at = known.confirmed_at();
@@ -190,6 +203,7 @@ impl RemoteSource {
             }
             Err(problem) if problem.kind == Problem::NotFound => {
                 self.record_look(reference, false).await;
+                self.delete_missing(reference).await;
                 Err(problem)
             }
             // The upstream cannot say whether the tag has moved.
@@ -295,6 +309,9 @@ impl RemoteSource {
             }
         });
         let Some(size) = awaited.await? else { return Ok(()) };
+        if let Some(problem) = self.offline_problem() {
+            return Err(problem.into());
+        }
         let wanted = digest.clone();
         let work = |source: Self| async move {
             let size = size as u64;

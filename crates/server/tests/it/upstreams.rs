@@ -7,6 +7,7 @@ mod failing;
 mod listed;
 mod mirrored;
 mod remote;
+mod restricted;
 mod served;
 
 use serde_json::{Value, json};

@@ -35,13 +35,13 @@ on_both![
 ];
 
 /// A server that may reach this machine, an upstream, and the remote repository `remote` of it.
-struct RemoteTest {
-    accounts: AccountServer,
-    upstream: ScriptedUpstream,
+pub(super) struct RemoteTest {
+    pub(super) accounts: AccountServer,
+    pub(super) upstream: ScriptedUpstream,
 }
 
 impl RemoteTest {
-    async fn start(backend: Backend) -> Self {
+    pub(super) async fn start(backend: Backend) -> Self {
         let accounts = AccountServer::start_with(backend, |config| {
             config.egress.allow = vec!["127.0.0.0/8".to_owned()];
         });
@@ -51,30 +51,30 @@ impl RemoteTest {
         Self { accounts, upstream }
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         self.accounts.owner.client.get(path).await
     }
 
-    async fn pull_manifest(&self, reference: &str) -> Reply {
+    pub(super) async fn pull_manifest(&self, reference: &str) -> Reply {
         self.get(&manifest_path(&image_in("remote", "app"), reference)).await
     }
 
-    async fn pull_blob(&self, bytes: &[u8]) -> Reply {
+    pub(super) async fn pull_blob(&self, bytes: &[u8]) -> Reply {
         self.get(&blob_path(&image_in("remote", "app"), digest_of(bytes))).await
     }
 
-    fn advance_seconds(&self, seconds: i64) {
+    pub(super) fn advance_seconds(&self, seconds: i64) {
         self.accounts.server.clock.advance_seconds(seconds);
     }
 
     /// Signs in again, after the clock was moved past the end of the owner's token.
-    async fn sign_in_again(&mut self) {
+    pub(super) async fn sign_in_again(&mut self) {
         let key = &self.accounts.owner_key;
         self.accounts.owner = crate::util::accounts::sign_in(&self.accounts.server, key).await;
     }
 }
 
-fn remote_body(url: &str) -> Value {
+pub(super) fn remote_body(url: &str) -> Value {
     json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
             "remoteRepositoryConfig": { "commonRepository": { "uri": url } } })
 }
@@ -87,7 +87,7 @@ fn unchecked_body(url: &str) -> Value {
 }
 
 #[track_caller]
-fn expect_manifest(reply: Reply, image: &Image) -> Reply {
+pub(super) fn expect_manifest(reply: Reply, image: &Image) -> Reply {
     let reply = reply.expect_status(200);
     assert_eq!(reply.text(), image.manifest);
     assert_eq!(reply.header("docker-content-digest"), image.digest());
