@@ -65,20 +65,23 @@ creates_remote_and_virtual() {
 }
 creates_other_remotes() {
   local output secret=projects/$project/secrets/upstream/versions repository=$in_east/repositories/described-upstream
-  new_repository private --location=us-east1 --mode=remote-repository --remote-docker-repo=https://registry.example.com \
+  # Nothing answers under this name.
+  set -- private --location=us-east1 --mode=remote-repository --remote-docker-repo=https://registry.example.com \
     --remote-username=one --remote-password-secret-version="$secret/1"
-  # expect_credentials USERNAME SECRET-VERSION JSON: the repository has these credentials, and the fields of the JSON.
+  expect_refused "the upstream registry.example.com gave no answer" new_repository "$@"
+  new_repository "$@" --disable-remote-validation
+  # expect_credentials USERNAME SECRET-VERSION: the repository has these credentials.
   expect_credentials() {
     expect_json "$(repositories describe private --format=json)" '.remoteRepositoryConfig == {
-        commonRepository: {uri: "https://registry.example.com"}, upstreamCredentials: {usernamePasswordCredentials:
-          {username: $user, passwordSecretVersion: $secret}}} + $more' \
-      --arg user "$1" --arg secret "$secret/$2" --argjson more "$3"
+        commonRepository: {uri: "https://registry.example.com"}, disableUpstreamValidation: true,
+        upstreamCredentials: {usernamePasswordCredentials: {username: $user, passwordSecretVersion: $secret}}}' \
+      --arg user "$1" --arg secret "$secret/$2"
   }
-  expect_credentials one 1 '{}'
+  expect_credentials one 1
   output=$(repositories update private --remote-username=two --remote-password-secret-version="$secret/2" \
     --disable-remote-validation 2>&1)
   expect_text "Updated repository [private]." <<<"$output"
-  expect_credentials two 2 '{"disableUpstreamValidation": true}'
+  expect_credentials two 2
   create_repository described-upstream us-east1
   new_repository chained --location=us-east1 --mode=remote-repository --remote-docker-repo="$repository" \
     --disable-remote-validation

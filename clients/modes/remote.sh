@@ -9,6 +9,7 @@ remote_checks() {
   check "the page: remote repositories of Docker Hub and quay.io are created" page_creates_remote
   check "the page: docker pulls what Docker Hub has" page_pulls_from_hub
   check "crane, skopeo and oras pull through" others_pull_through
+  check "the page: images are allowed and denied" page_denies_images
   check "the page: a remote repository reads one of this registry" page_reads_own
   check "docker push to a remote repository fails at once" remote_takes_no_push
   check "what was pulled is listed by gcloud" remote_is_listed
@@ -66,6 +67,15 @@ others_pull_through() {
   skopeo copy --quiet --src-creds "oauth2accesstoken:$(cat owner-token)" "docker://$image" dir:tool
   oras manifest fetch --username oauth2accesstoken --password "$(cat owner-token)" "$image" >manifest.json
   expect_equal "sha256:$(sha256sum manifest.json | cut -d ' ' -f 1)" "$digest"
+}
+page_denies_images() {
+  local hub=$registry_host/$project/hub
+  run_request "Fewer images, or no questions"
+  expect_equal "$(status_of "$hub/registry" 3)" 403
+  expect_equal "$(status_of "$hub/team/tool" 1)" 403
+  expect_equal "$(status_of "$hub/alpine" 3)" 200
+  expect_failure crane manifest "$hub/registry:3" >denied 2>&1
+  expect_text "does not serve library/registry" <denied
 }
 page_reads_own() {
   run_page "A remote repository of a repository of this registry" "repositories create copy"

@@ -11,4 +11,5 @@ pub(crate) mod listing;
 pub(crate) mod manifest_list;
 pub(crate) mod repositories;
 pub(crate) mod rules;
+pub(crate) mod upstream_check;
 pub(crate) mod upstreams;

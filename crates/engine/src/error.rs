@@ -7,6 +7,7 @@ use model::manifest::ManifestError;
 use model::name::{ProjectId, RepositoryName};
 use model::permission::Permission;
 use model::reference::Reference;
+use model::remote_rules::ImageDenial;
 use model::repository::ModeName;
 
 use crate::body_error::BodyError;
@@ -160,6 +161,16 @@ pub enum EngineError {
         tag: String,
         /// The digest that the tag keeps naming.
         digest: Digest,
+    },
+    /// The rules of a remote repository do not let it serve an image.
+    #[error("{repository} does not serve {path}: {denial}")]
+    ImageDenied {
+        /// The name of the remote repository.
+        repository: RepositoryName,
+        /// The upstream's name of the image.
+        path: String,
+        /// The reason.
+        denial: ImageDenial,
     },
     /// A rule of the repository denies downloads of the manifest.
     #[error("a rule of the repository denies downloads of {0}")]

@@ -47,6 +47,7 @@ pub use artifacts::image_list::{NameOrder, TagDetail, TagTarget, VersionOrder};
 pub use artifacts::manifest_list::ImageOrder;
 pub use artifacts::repositories::{NewRepository, RepositoryChange};
 pub use artifacts::rules::RuleChange;
+pub use artifacts::upstream_check::UpstreamValidation;
 pub use artifacts::upstreams::{NewUpstreams, ReaderChange};
 pub use blob::{BlobStream as ContentStream, with_max_frame_bytes};
 pub use body_error::BodyError;

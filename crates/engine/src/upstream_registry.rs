@@ -50,6 +50,12 @@ pub struct UpstreamBlob {
 
 /// Requests to other registries.
 pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
+    /// Checks, without a request, that the registry at this URL may be asked.
+    fn check_url(&self, url: &str) -> Result<(), UpstreamProblem>;
+
+    /// Asks whether there is a registry at this URL.
+    fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()>;
+
     /// Fetches a manifest.
     fn fetch_manifest<'a>(
         &'a self,
@@ -102,6 +108,8 @@ pub enum UpstreamProblemKind {
     Wrong,
     /// The content could not be stored here.
     NotStored,
+    /// The remote repository asks nothing of the registry.
+    Offline,
 }
 
 impl fmt::Display for UpstreamProblem {
@@ -124,17 +132,29 @@ impl UpstreamProblem {
 pub struct NoUpstreams;
 
 impl NoUpstreams {
+    fn problem(url: &str) -> UpstreamProblem {
+        let kind = UpstreamProblemKind::Unreachable;
+        UpstreamProblem::new(url, kind, "cannot be asked: there is no way to it")
+    }
+
     fn refuse<T>(url: &str) -> UpstreamFuture<'static, T>
     where
         T: Send + 'static,
     {
-        let kind = UpstreamProblemKind::Unreachable;
-        let problem = UpstreamProblem::new(url, kind, "cannot be asked: there is no way to it");
+        let problem = Self::problem(url);
         Box::pin(async move { Err(problem) })
     }
 }
 
 impl UpstreamRegistry for NoUpstreams {
+    fn check_url(&self, url: &str) -> Result<(), UpstreamProblem> {
+        Err(Self::problem(url))
+    }
+
+    fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()> {
+        Self::refuse(url)
+    }
+
     fn fetch_manifest<'a>(
         &'a self,
         image: UpstreamImage<'a>,

@@ -8,6 +8,7 @@ use meta::repositories::RepositoryRow;
 use meta::upstreams::UpstreamRow;
 use meta::{Id, MetaError, Tx, repositories, upstreams};
 use model::name::RepositoryName;
+use model::remote_rules::RemoteRules;
 use model::repository::{
     FailurePolicy, ModeName, RemoteUpstream, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
 };
@@ -58,8 +59,15 @@ pub(crate) enum RepositoryReads {
     Nothing,
     /// Other repositories of this registry.
     Upstreams(Arc<UpstreamSet>),
-    /// The registry at this URL.
-    Registry(Arc<str>),
+    /// Another registry.
+    Registry(RemoteRegistry),
+}
+
+/// The registry that a remote repository fetches from.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteRegistry {
+    pub(crate) url: Arc<str>,
+    pub(crate) rules: Arc<RemoteRules>,
 }
 
 impl RepositoryReads {
@@ -78,7 +86,11 @@ impl RepositoryReads {
             return Ok(Self::Upstreams(Arc::new(set)));
         }
         Ok(match repositories::find_mode(tx, &repository.id)? {
-            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => Self::Registry(url.into()),
+            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => {
+                let rules = repositories::find_remote_rules(tx, &repository.id)?;
+                let rules = Arc::new(rules.unwrap_or_default());
+                Self::Registry(RemoteRegistry { url: url.into(), rules })
+            }
             Some(_) | None => Self::Nothing,
         })
     }
@@ -99,7 +111,7 @@ struct UpstreamWalk {
 }
 
 /// The id of the one upstream of a remote repository, in place of the id of a policy.
-const REMOTE_UPSTREAM_ID: &str = "upstream";
+pub(crate) const REMOTE_UPSTREAM_ID: &str = "upstream";
 
 /// The upstreams of a repository.
 #[derive(Debug)]

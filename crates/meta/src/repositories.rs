@@ -2,6 +2,7 @@
 
 use model::digest::Digest;
 use model::name::{Location, ProjectId, RepositoryName};
+use model::remote_rules::RemoteRules;
 use model::repository::{ModeName, RepositoryMode};
 
 use crate::packages::{hidden_name, shown_name};
@@ -55,6 +56,14 @@ pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, Met
     tx.query_first(sql, params![id], |row| {
         RepositoryMode::parse(mode_name_at(row, 0)?, &row.text(1)?)
             .map_err(|_| MetaError::corrupt("a repository's upstreams"))
+    })
+}
+
+/// Returns the rules of a remote repository.
+pub fn find_remote_rules(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RemoteRules>, MetaError> {
+    let sql = "SELECT settings FROM repositories WHERE id = ?1";
+    tx.query_first(sql, params![id], |row| {
+        RemoteRules::parse(&row.text(0)?).map_err(|_| MetaError::corrupt("a repository's rules"))
     })
 }
 

@@ -27,6 +27,7 @@ pub mod principal;
 pub mod reference;
 pub mod registry_host;
 pub mod registry_scope;
+pub mod remote_rules;
 pub mod repository;
 pub mod repository_rule;
 pub mod resource;

@@ -258,6 +258,14 @@ impl RepositoryMode {
         }
     }
 
+    /// Returns the URL of the other registry that a remote repository fetches from.
+    pub fn registry_url(&self) -> Option<&str> {
+        match self {
+            Self::Remote(RemoteUpstream::Url(url)) => Some(url),
+            Self::Remote(RemoteUpstream::Repository(_)) | Self::Standard | Self::Virtual(_) => None,
+        }
+    }
+
     /// Returns the repositories of this registry that are read.
     pub fn own_upstreams(&self) -> Vec<&RepositoryName> {
         match self {

@@ -219,6 +219,10 @@ impl From<EngineError> for OciError {
                     "check the name, or ask for a role on the repository that has the permission";
                 Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
             }
+            EngineError::ImageDenied { .. } => {
+                let hint = "pull another image; whoever administers the repository sets its lists";
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message, hint)
+            }
             EngineError::DownloadDenied(_) => {
                 let hint =
                     "pull another version; whoever administers the repository sets its rules";

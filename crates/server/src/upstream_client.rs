@@ -4,6 +4,7 @@
 //! alone, and a token goes to no other host than the one that asked for it.
 
 mod challenge;
+mod check;
 mod refusal;
 
 use std::collections::HashMap;
@@ -24,11 +25,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::digest::Digest;
 use model::manifest::MAX_MANIFEST_BYTES;
 use model::reference::Reference;
-use model::repository::DOCKER_HUB;
+use model::remote_rules::upstream_path;
 use serde::Deserialize;
 use web::app::LOOP_MARK;
 
-use crate::egress::{AllowList, EgressAnswer, EgressClients, EgressRead, SendError, Url};
+use crate::egress::{
+    EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
+};
 use challenge::BearerChallenge;
 
 /// The most redirects that are followed.
@@ -87,8 +90,8 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(allow: Arc<AllowList>, mark: HeaderValue) -> Self {
-        Self { clients: EgressClients::new(allow), tokens: Mutex::default(), mark }
+    pub(crate) fn new(rules: Arc<EgressRules>, mark: HeaderValue) -> Self {
+        Self { clients: EgressClients::new(rules), tokens: Mutex::default(), mark }
     }
 
     /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200, or 206 if a part
@@ -216,6 +219,15 @@ struct TokenAnswer {
 }
 
 impl UpstreamRegistry for UpstreamClient {
+    fn check_url(&self, url: &str) -> Result<(), UpstreamProblem> {
+        let parsed = registry_url(url, "")?;
+        self.clients.check(&parsed).map_err(|error| send_problem(url, &error))
+    }
+
+    fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()> {
+        Box::pin(check::ask(self, url))
+    }
+
     fn fetch_manifest<'a>(
         &'a self,
         image: UpstreamImage<'a>,
@@ -288,19 +300,17 @@ fn manifest_request<'a>(
     Ok(RegistryRequest { method, image, url, accept, start: 0 })
 }
 
-/// Returns the URL of a part of an image. Images of Docker Hub without a slash in their names are in `library`.
+/// Returns the URL of a part of an image. A URL with a path names a part of a registry.
 fn part_url(image: UpstreamImage<'_>, part: &str) -> Result<Url, UpstreamProblem> {
     let UpstreamImage { url, image: name } = image;
-    let is_official = url.trim_end_matches('/') == DOCKER_HUB && !name.contains('/');
-    let library = if is_official { "library/" } else { "" };
-    // A URL with a path names a part of a registry.
-    let split = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
-    let path = url[split..].find('/').map_or(url.len(), |path| split + path);
-    let (origin, prefix) = url.split_at(path);
-    let prefix = prefix.trim_matches('/');
-    let slash = if prefix.is_empty() { "" } else { "/" };
-    let text = format!("{origin}/v2/{prefix}{slash}{library}{name}/{part}");
-    Url::parse(&text)
+    registry_url(url, &format!("{}/{part}", upstream_path(url, name)))
+}
+
+/// Returns the URL of a path below `/v2/` of the registry that `url` is at, or is a part of.
+fn registry_url(url: &str, path: &str) -> Result<Url, UpstreamProblem> {
+    let host = url.find("://").map(|scheme| scheme + 3).unwrap_or_default();
+    let origin = url[host..].find('/').map_or(url, |path| &url[..host + path]);
+    Url::parse(&format!("{origin}/v2/{path}"))
         .map_err(|_| UpstreamProblem::new(url, Problem::Unreachable, "is no URL that can be asked"))
 }
 
@@ -324,6 +334,9 @@ fn problem(request: &RegistryRequest<'_>, text: &str) -> UpstreamProblem {
 
 fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
     let text = match error {
+        SendError::Refused(EgressRefused::NotNamed(host)) => {
+            format!("is reached through a proxy, and egress.allow does not name {host}")
+        }
         // Which addresses private names have is nothing for clients.
         SendError::Refused(refused) => {
             tracing::warn!("an upstream is not reached: {refused}");
@@ -336,6 +349,8 @@ fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
 
 #[cfg(test)]
 mod tests {
+    use model::repository::DOCKER_HUB;
+
     use super::*;
 
     #[track_caller]

@@ -9,13 +9,16 @@ use model::name::{ImageName, RepositoryName, split_image};
 use model::permissions::artifactregistry;
 use model::principal::Principal;
 use model::reference::Reference;
+use model::remote_rules::ImageDenial;
 use model::resource::Resource;
 
 use crate::access::{ImageHolding, find_repository};
 use crate::content::source::find_downloadable;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::upstream_set::{RepositoryReads, Upstream, UpstreamFault, UpstreamSet};
+use crate::upstream_set::{
+    REMOTE_UPSTREAM_ID, RepositoryReads, Upstream, UpstreamFault, UpstreamSet,
+};
 
 /// The answers of the upstreams of a virtual repository for one image.
 #[derive(Debug)]
@@ -59,13 +62,30 @@ pub enum UpstreamOutcome {
     NotAsked,
     /// A pin says that only another upstream is asked for the image.
     PinnedAway,
+    /// The rules of a remote repository deny the image.
+    ImageDenied(ImageDenial),
+}
+
+impl PullExplanation {
+    /// Returns the explanation of a pull that a remote repository refuses without asking its upstream.
+    fn of_denied_image(denial: ImageDenial) -> Self {
+        let upstream = UpstreamExplanation {
+            policy_id: REMOTE_UPSTREAM_ID.to_owned(),
+            priority: 0,
+            repository: None,
+            outcome: UpstreamOutcome::ImageDenied(denial),
+            micros: 0,
+            adder_lost_access: false,
+        };
+        Self { upstreams: vec![upstream], answering: Some(0) }
+    }
 }
 
 impl UpstreamOutcome {
     /// Returns whether the pull ends with this answer, so that no upstream after it is asked.
     fn answers(&self, set: &UpstreamSet) -> bool {
         match self {
-            Self::Found(_) | Self::Denied(_) => true,
+            Self::Found(_) | Self::Denied(_) | Self::ImageDenied(_) => true,
             Self::Failed(_) => !set.falls_through(),
             Self::NotFound | Self::NotAsked | Self::PinnedAway => false,
         }
@@ -105,6 +125,12 @@ impl Engine {
         let wanted = name.clone();
         let repository = self.read_by_key(move |tx| find_repository(tx, &wanted)).await?;
         let reads = self.repository_reads(name, &repository).await?;
+        if let RepositoryReads::Registry(registry) = &reads
+            && let Err(EngineError::ImageDenied { denial, .. }) =
+                registry.check_image(name, image.as_str())
+        {
+            return Ok(PullExplanation::of_denied_image(denial));
+        }
         let RepositoryReads::Upstreams(set) = reads else {
             let mode = repository.mode.word();
             return Err(EngineError::Precondition(format!(

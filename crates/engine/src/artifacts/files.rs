@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use identity::Authorized;
 use meta::files::{self, FileScope, RepositoryFile};
+use meta::repositories::RepositoryRow;
 use meta::{Id, Tx, packages, versions};
 use model::artifact_name::{FileName, PackageName, VersionName, escape_slashes};
 use model::digest::Digest;
 use model::list_filter::{FilterPattern, ListFilter, SortDirection};
 use model::name::{NameError, RepositoryName};
 use model::permission::Permission;
+use model::repository::ModeName;
 
 use crate::access::{ImageContext, find_repository};
 use crate::artifacts::listing::{NameRange, RowFilter, read_page};
@@ -19,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, ListQuery};
 use crate::tags::download_rules::{MAX_HOLDING_IMAGES, check_file_download};
+use crate::upstream_set::RepositoryReads;
 use model::permissions::artifactregistry;
 
 /// The owner that a list of files is limited to.
@@ -138,6 +141,7 @@ impl Engine {
                 let manifest = files::find_manifest_bytes(tx, &repository.id, &wanted.digest)?;
                 if manifest.is_some() {
                     check_file_download(tx, &repository, &wanted.digest)?;
+                    check_served(tx, &wanted, &repository)?;
                 }
                 Ok((repository.id, manifest))
             })
@@ -222,6 +226,28 @@ fn owner_name(repository: &RepositoryName, file: &RepositoryFile) -> String {
 fn wanted_owner(filter: &ListFilter) -> String {
     let owner = filter.pattern("owner").and_then(FilterPattern::exact_text);
     owner.unwrap_or_default().to_owned()
+}
+
+/// Refuses a manifest if a remote repository serves none of the images that have it.
+fn check_served(
+    tx: &mut Tx<'_>,
+    name: &FileName,
+    repository: &RepositoryRow,
+) -> Result<(), EngineError> {
+    let FileName { repository: repository_name, digest } = name;
+    if repository.mode != ModeName::Remote {
+        return Ok(());
+    }
+    let reads = RepositoryReads::read(tx, repository_name, repository)?;
+    let RepositoryReads::Registry(registry) = reads else { return Ok(()) };
+    let mut served = Ok(());
+    for image in files::list_images_with_manifest(tx, &repository.id, digest, MAX_HOLDING_IMAGES)? {
+        served = registry.check_image(repository_name, &image);
+        if served.is_ok() {
+            break;
+        }
+    }
+    served
 }
 
 fn unknown_file(digest: &Digest) -> EngineError {

@@ -4,6 +4,8 @@
 //! Content with a digest never changes, so it is fetched once. A tag is asked for again after [`FRESH_FOR`]. Requests
 //! for the same content wait for one fetch, which goes on when those who wait leave.
 
+mod rules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::error::EngineError;
 use crate::flights::ResultSender;
 use crate::remote_fetch::{FetchKey, FetchOutcome, FetchedBlob, Freshness};
 use crate::upstream_registry::{UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem};
+use crate::upstream_set::RemoteRegistry;
 
 /// The time for which a tag is served without asking the upstream.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
@@ -51,20 +54,27 @@ const FETCHER: &str = "system:remote-repository";
 pub(crate) struct RemoteSource {
     /// The access by which fetched content is stored.
     pub(super) store: RepoAccess<Push>,
-    /// The URL of the registry.
-    url: Arc<str>,
+    registry: RemoteRegistry,
 }
 
 impl Engine {
-    /// Returns the source for an image of a remote repository of the registry at `url`.
-    pub(crate) fn remote_source(&self, image: &ImageContext, url: Arc<str>) -> RemoteSource {
+    /// Returns the source for an image of a remote repository of another registry.
+    ///
+    /// # Errors
+    /// Fails if the repository does not serve the image.
+    pub(crate) fn remote_source(
+        &self,
+        image: &ImageContext,
+        registry: RemoteRegistry,
+    ) -> Result<RemoteSource, EngineError> {
+        registry.check_image(&image.repository_name, image.image_name())?;
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
         let mut repository = image.repository().clone();
         // A manifest is stored before the content that it names.
         repository.allows_missing_content = true;
         let image = ImageContext::new(repository, image.target.clone(), fetcher, Arc::default());
         let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
-        RemoteSource { store: self.storing_access(Arc::new(image), permission), url }
+        Ok(RemoteSource { store: self.storing_access(Arc::new(image), permission), registry })
     }
 }
 
@@ -79,11 +89,11 @@ impl RemoteSource {
     }
 
     pub(super) fn upstream_image(&self) -> UpstreamImage<'_> {
-        UpstreamImage { url: &self.url, image: self.store.image.image_name() }
+        UpstreamImage { url: &self.registry.url, image: self.store.image.image_name() }
     }
 
     pub(super) fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
-        UpstreamProblem::new(&self.url, kind, text)
+        UpstreamProblem::new(&self.registry.url, kind, text)
     }
 
     /// Returns the key of the fetch of a reference.
@@ -91,7 +101,7 @@ impl RemoteSource {
         let image = &self.store.image;
         FetchKey {
             repository: image.repository().id,
-            url: self.url.clone(),
+            url: self.registry.url.clone(),
             image: image.image_name().to_owned(),
             reference: reference.to_owned(),
         }
@@ -147,6 +157,9 @@ impl RemoteSource {
             }
             (_, _) => {}
         }
+        if let Some(problem) = self.offline_problem() {
+            return self.while_offline(&known, problem);
+        }
         let (is_cached, confirmed_at) = (known.digest.is_some(), known.confirmed_at());
         match self.fetch_once(reference, known).await {
             // The upstream was not asked at all.
@@ -192,6 +205,7 @@ impl RemoteSource {
             }
             Err(problem) if problem.kind == Problem::NotFound => {
                 self.record_look(reference, false).await;
+                self.delete_missing(reference).await;
                 Err(problem)
             }
             // The upstream cannot say whether the tag has moved.

@@ -95,6 +95,9 @@ impl RemoteSource {
             find_fetched_size(tx, &repository, &wanted)
         });
         let Some(size) = size.await? else { return Ok(None) };
+        if let Some(problem) = self.offline_problem() {
+            return Err(problem.into());
+        }
         match self.open_fetch(digest, size as u64).await {
             Ok(FetchedBlob::Stored) => Ok(None),
             Ok(FetchedBlob::Growing(blob)) => Ok(Some(blob)),

@@ -6,7 +6,7 @@ use engine::{EngineError, ListQuery, NewRepository, NewUpstreams, PageRequest, S
 use identity::Caller;
 use model::list_filter::ListFilter;
 use model::name::RepositoryName;
-use model::repository::{RemoteUpstream, RepositoryMode};
+use model::repository::RepositoryMode;
 use model::resource::Resource;
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
@@ -78,6 +78,7 @@ pub(super) async fn create(
     let mut change = message::change(&repository, &UpdateMask::everything())?;
     let mode = message::upstreams(&repository)?;
     if let Ok(Resource::Repository(name)) = name.parse() {
+        services.check_registry(&repository, &mode).await?;
         let adding = UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &name };
         change.upstreams = Some(services.check_upstreams(adding, mode).await?);
     }
@@ -111,6 +112,11 @@ pub(super) async fn update(
         let adding =
             UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &current.name };
         let mode = message::upstreams(&merged)?;
+        let before = message::upstreams(&before).ok();
+        let before = before.as_ref().and_then(RepositoryMode::registry_url);
+        if before != mode.registry_url() {
+            services.check_registry(&merged, &mode).await?;
+        }
         change.upstreams = Some(services.check_upstreams(adding, mode).await?);
     }
     let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
@@ -137,6 +143,24 @@ impl ApiServices {
         }
     }
 
+    /// Checks that a remote repository may fetch from its registry, and asks the registry unless the message says not
+    /// to.
+    async fn check_registry(
+        &self,
+        repository: &Repository,
+        mode: &RepositoryMode,
+    ) -> Result<(), Status> {
+        let Some(url) = mode.registry_url() else { return Ok(()) };
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.split('/').next().unwrap_or_default();
+        if self.app.domains.are_configured_for(host) {
+            let problem = "the upstream's URL is one of this registry: name the repository as projects/P/locations/L/repositories/R";
+            return Err(bad_field("repository.remote_repository_config", problem));
+        }
+        let validation = message::validation(repository);
+        self.app.engine.check_upstream_url(url, validation).await.map_err(failed)
+    }
+
     /// Checks that the caller may read the upstreams that it adds. The repository shows their content to other callers.
     async fn check_upstreams(
         &self,
@@ -145,14 +169,6 @@ impl ApiServices {
     ) -> Result<NewUpstreams, Status> {
         let UpstreamCheck { caller, trail, name } = adding;
         let engine = &self.app.engine;
-        if let RepositoryMode::Remote(RemoteUpstream::Url(url)) = &mode {
-            let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            let host = rest.split('/').next().unwrap_or_default();
-            if self.app.domains.are_configured_for(host) {
-                let problem = "the upstream's URL is one of this registry: name the repository as projects/P/locations/L/repositories/R";
-                return Err(bad_field("repository.remote_repository_config", problem));
-            }
-        }
         let mut readable = HashSet::new();
         for upstream in engine.upstreams_to_add(name, &mode).await.map_err(failed)? {
             let resource = Resource::Repository(upstream.clone());

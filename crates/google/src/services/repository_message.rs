@@ -6,17 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use engine::{Repository as StoredRepository, RepositoryChange};
-use model::repository::{ModeName, RepositoryMode};
+use engine::{Repository as StoredRepository, RepositoryChange, UpstreamValidation};
+use model::remote_rules::RemoteRules;
+use model::repository::{ModeError, ModeName, RepositoryMode};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
-use proto::google::devtools::artifactregistry::v1::Repository;
 use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
     EnablementConfig, EnablementState,
 };
 use proto::google::devtools::artifactregistry::v1::repository::{
     DockerRepositoryConfig, Format, FormatConfig, Mode, ModeConfig,
 };
+use proto::google::devtools::artifactregistry::v1::{RemoteRepositoryConfig, Repository};
 use tonic::Status;
 
 use super::{bad_field, timestamp};
@@ -95,6 +96,16 @@ impl UpdateMask {
     /// Returns whether the mask has exactly this path.
     fn names(&self, path: &str) -> bool {
         self.0.as_ref().is_some_and(|paths| paths.contains(path))
+    }
+}
+
+impl UpdateMask {
+    /// Returns whether the mask has this path, or one within it.
+    fn names_within(&self, path: &str) -> bool {
+        let is_within = |named: &String| {
+            named.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.0.as_ref().is_some_and(|paths| paths.iter().any(is_within))
     }
 }
 
@@ -185,8 +196,24 @@ fn proto_mode(mode: ModeName) -> Mode {
 /// Fails if the configuration does not fit the mode.
 pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Status> {
     let document = to_json(&stored_fields(repository))?;
-    RepositoryMode::parse(mode(repository)?, &document)
-        .map_err(|error| bad_field(error.field, error.problem))
+    let refused = |error: ModeError| bad_field(error.field, error.problem);
+    let parsed = RepositoryMode::parse(mode(repository)?, &document).map_err(refused)?;
+    let rules = RemoteRules::parse(&document).map_err(refused)?;
+    if rules.restrict_fetches() && parsed.registry_url().is_none() {
+        let problem = "allowed_images, denied_images and offline are for upstreams that are other registries: nothing of a repository of this one is cached";
+        return Err(bad_field("repository.remote_repository_config", problem));
+    }
+    Ok(parsed)
+}
+
+/// Returns the extent to which the upstream of a remote repository is checked.
+pub(super) fn validation(repository: &Repository) -> UpstreamValidation {
+    match &repository.mode_config {
+        Some(ModeConfig::RemoteRepositoryConfig(config)) if config.disable_upstream_validation => {
+            UpstreamValidation::UrlOnly
+        }
+        _ => UpstreamValidation::Ask,
+    }
 }
 
 /// Refuses a change of the mode or the format.
@@ -261,8 +288,48 @@ fn merge_mode_config(
             }
             Some(ModeConfig::VirtualRepositoryConfig(new))
         }
+        (
+            Some(ModeConfig::RemoteRepositoryConfig(current)),
+            Some(ModeConfig::RemoteRepositoryConfig(new)),
+        ) => Some(ModeConfig::RemoteRepositoryConfig(merge_remote_config(current, new, mask))),
         (_, new) => new,
     }
+}
+
+/// Returns the new configuration of a remote repository. Of its own fields, those that an update of the whole
+/// configuration does not set stay.
+fn merge_remote_config(
+    mut current: RemoteRepositoryConfig,
+    mut new: RemoteRepositoryConfig,
+    mask: &UpdateMask,
+) -> RemoteRepositoryConfig {
+    let names = |field: &str| mask.names_within(&format!("remote_repository_config.{field}"));
+    let is_whole = mask.0.is_none() || mask.names("remote_repository_config");
+    if !(names("allowed_images") || is_whole && !new.allowed_images.is_empty()) {
+        new.allowed_images = current.allowed_images;
+    }
+    if !(names("denied_images") || is_whole && !new.denied_images.is_empty()) {
+        new.denied_images = current.denied_images;
+    }
+    if !(names("offline") || is_whole && new.offline) {
+        new.offline = current.offline;
+    }
+    if !(names("delete_not_found_cache_files") || is_whole && new.delete_not_found_cache_files) {
+        new.delete_not_found_cache_files = current.delete_not_found_cache_files;
+    }
+    if !(is_whole || names("description")) {
+        new.description = current.description;
+    }
+    if !(is_whole || names("upstream_credentials")) {
+        new.upstream_credentials = current.upstream_credentials.take();
+    }
+    if !(is_whole || names("disable_upstream_validation")) {
+        new.disable_upstream_validation = current.disable_upstream_validation;
+    }
+    if !(is_whole || names("docker_repository") || names("common_repository")) {
+        new.remote_source = current.remote_source;
+    }
+    new
 }
 
 /// Returns the change that an update makes.

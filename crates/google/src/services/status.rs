@@ -87,7 +87,9 @@ impl From<EngineError> for GoogleError {
             | EngineError::BlobUnknown(_)
             | EngineError::ManifestUnknown(_)
             | EngineError::UploadUnknown => Self::new(Code::NotFound, message),
-            EngineError::DownloadDenied(_) => Self::new(Code::PermissionDenied, message),
+            EngineError::ImageDenied { .. } | EngineError::DownloadDenied(_) => {
+                Self::new(Code::PermissionDenied, message)
+            }
             EngineError::AlreadyExists(_) => Self::new(Code::AlreadyExists, message),
             EngineError::Conflict(_) => Self::new(Code::Aborted, message),
             EngineError::ConditionFailed

@@ -46,6 +46,10 @@ fn write_explanation(explanation: Explanation) -> UpstreamExplanation {
             message.digest = digest.to_string();
             Outcome::Denied
         }
+        UpstreamOutcome::ImageDenied(denial) => {
+            message.problem = denial.to_string();
+            Outcome::Denied
+        }
         UpstreamOutcome::NotFound => Outcome::NotFound,
         UpstreamOutcome::Failed(fault) => {
             message.problem = fault.to_string();

@@ -23,6 +23,10 @@ impl OciError {
                     None => error,
                 }
             }
+            UpstreamProblemKind::Offline => {
+                let hint = "the content is not cached here, and the repository's administrators have set it offline";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, hint)
+            }
             UpstreamProblemKind::NotStored => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, hint)
             }

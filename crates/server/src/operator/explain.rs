@@ -41,6 +41,7 @@ impl From<UpstreamExplanation> for UpstreamLine {
             UpstreamOutcome::Denied(digest) => {
                 format!("has it, and one of its rules denies the download: {digest}")
             }
+            UpstreamOutcome::ImageDenied(denial) => format!("does not serve the image: {denial}"),
             UpstreamOutcome::NotFound => "does not have it".to_owned(),
             UpstreamOutcome::Failed(fault) => format!("cannot answer: {fault}"),
             UpstreamOutcome::NotAsked => "is not asked".to_owned(),

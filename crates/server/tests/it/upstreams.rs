@@ -1,12 +1,15 @@
 //! Virtual repositories: what they serve from their upstreams, and how upstreams are administered.
 
 mod administration;
+mod checked;
 mod cold;
 mod explained;
 mod failing;
 mod listed;
 mod mirrored;
+mod reached;
 mod remote;
+mod restricted;
 mod served;
 
 use serde_json::{Value, json};

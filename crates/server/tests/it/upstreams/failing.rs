@@ -95,7 +95,8 @@ async fn a_remote_upstream_is_not_passed_over(accounts: AccountServer) {
     let owner = &accounts.owner;
     push(&owner.client, "low", ("app", "1"), 2).await;
     let remote = json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY", "remoteRepositoryConfig":
-        { "commonRepository": { "uri": "https://registry.example.com" } } });
+        { "commonRepository": { "uri": "https://registry.example.com" },
+          "disableUpstreamValidation": true } });
     super::create_from_body(&accounts, "remote", &remote).await.expect_status(200);
     let policies = [policy("remote", 3), policy("high", 2), policy("low", 1)];
     let body = virtual_body(&policies, json!({}));

@@ -63,12 +63,12 @@ impl RemoteTest {
         self.get(&blob_path(&image_in("remote", "app"), digest_of(bytes))).await
     }
 
-    fn advance_seconds(&self, seconds: i64) {
+    pub(super) fn advance_seconds(&self, seconds: i64) {
         self.accounts.server.clock.advance_seconds(seconds);
     }
 
     /// Signs in again, after the clock was moved past the end of the owner's token.
-    async fn sign_in_again(&mut self) {
+    pub(super) async fn sign_in_again(&mut self) {
         let key = &self.accounts.owner_key;
         self.accounts.owner = crate::util::accounts::sign_in(&self.accounts.server, key).await;
     }
@@ -77,6 +77,13 @@ impl RemoteTest {
 pub(super) fn remote_body(url: &str) -> Value {
     json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY",
             "remoteRepositoryConfig": { "commonRepository": { "uri": url } } })
+}
+
+/// The body of a remote repository whose upstream is not asked whether it is a registry.
+fn unchecked_body(url: &str) -> Value {
+    let mut body = remote_body(url);
+    body["remoteRepositoryConfig"]["disableUpstreamValidation"] = json!(true);
+    body
 }
 
 #[track_caller]
@@ -229,7 +236,7 @@ async fn failures_of_the_upstream_are_named(backend: Backend) {
         expect_problem(reply, outcome, text);
     }
     // A registry that is not there.
-    let gone = remote_body("http://127.0.0.1:1");
+    let gone = unchecked_body("http://127.0.0.1:1");
     create_from_body(&test.accounts, "gone", &gone).await.expect_status(200);
     let reply = test.get(&manifest_path(&image_in("gone", "app"), "1")).await;
     expect_problem(reply, "502 UNAVAILABLE", "gave no answer");
@@ -322,16 +329,24 @@ async fn attack_41_nothing_private_is_reached(backend: Backend) {
     for (number, host) in hosts.iter().enumerate() {
         for scheme in ["http", "https"] {
             let id = format!("{scheme}{number}");
-            let body = remote_body(&format!("{scheme}://{host}"));
-            create_from_body(&accounts, &id, &body).await.expect_status(200);
+            let url = format!("{scheme}://{host}");
+            if !host.starts_with("localhost.") {
+                for body in [remote_body(&url), unchecked_body(&url)] {
+                    let refused = create_from_body(&accounts, &id, &body).await;
+                    let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
+                    assert!(refused.text().contains("egress.allow"), "{host}: {refused:#?}");
+                }
+                continue;
+            }
+            // The addresses of a name are those that it has when it is asked.
+            let refused = create_from_body(&accounts, &id, &remote_body(&url)).await;
+            refused.expect_google_error("400 FAILED_PRECONDITION");
+            create_from_body(&accounts, &id, &unchecked_body(&url)).await.expect_status(200);
             let path = manifest_path(&image_in(&id, "app"), "1");
-            let refused = accounts.owner.client.get(&path).await;
-            let refused = refused.expect_oci_error("502 UNAVAILABLE");
-            // Not every machine resolves the name with a dot.
-            let is_refused = refused.oci_message().contains("egress.allow");
-            assert!(is_refused || host.starts_with("localhost."), "{host}: {refused:#?}");
+            accounts.owner.client.get(&path).await.expect_oci_error("502 UNAVAILABLE");
         }
     }
+    assert_eq!(upstream.checks(), 0);
     assert_eq!(upstream.asked().len(), 0);
 }
 
@@ -421,7 +436,10 @@ async fn a_circle_by_url_ends(backend: Backend) {
     let test = RemoteTest::start(backend).await;
     let accounts = &test.accounts;
     let own = format!("http://{}/{PROJECT}/circle", accounts.server.address);
-    create_from_body(accounts, "circle", &remote_body(&own)).await.expect_status(200);
+    let refused = create_from_body(accounts, "circle", &remote_body(&own)).await;
+    let refused = refused.expect_google_error("400 FAILED_PRECONDITION");
+    assert!(refused.text().contains("fetches from this registry itself"), "{refused:#?}");
+    create_from_body(accounts, "circle", &unchecked_body(&own)).await.expect_status(200);
     let path = manifest_path(&image_in("circle", "app"), "1");
     let refused = accounts.owner.client.get(&path).await;
     expect_problem(refused, "502 UNAVAILABLE", "fetches from this registry itself");

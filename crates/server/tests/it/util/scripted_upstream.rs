@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use tokio::sync::Semaphore;
 
 use super::Image;
 use super::image::{blob_path, digest_of, manifest_path};
+
+/// The path that tells a registry, which answers 200 here if the test does not say otherwise.
+pub(crate) const REGISTRY_PATH: &str = "/v2/";
 
 /// An answer.
 #[derive(Clone)]
@@ -72,6 +76,8 @@ pub(crate) struct ScriptedUpstream {
     pub(crate) address: SocketAddr,
     answers: Arc<Mutex<HashMap<String, UpstreamAnswer>>>,
     asked: Arc<Mutex<Vec<AskedRequest>>>,
+    /// The number of requests for `/v2/`, which are not among the others.
+    checks: Arc<AtomicUsize>,
 }
 
 impl ScriptedUpstream {
@@ -80,24 +86,31 @@ impl ScriptedUpstream {
         let address = listener.local_addr().expect("it listens");
         let answers: Arc<Mutex<HashMap<String, UpstreamAnswer>>> = Arc::default();
         let asked: Arc<Mutex<Vec<AskedRequest>>> = Arc::default();
-        let (script, record) = (answers.clone(), asked.clone());
+        let checks = Arc::new(AtomicUsize::new(0));
+        let (script, record, counted) = (answers.clone(), asked.clone(), checks.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (script, record) = (script.clone(), record.clone());
+                let (script, record, counted) = (script.clone(), record.clone(), counted.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let path = request.uri().path().to_owned();
                     let line = format!("{} {path}", request.method());
                     let headers = request.headers().clone();
                     let start = range_start(&headers);
-                    record.lock().expect("no panic").push(AskedRequest { line, headers });
                     let answer = script.lock().expect("no panic").get(&path).cloned();
+                    let answer = if path == REGISTRY_PATH {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        answer.or_else(|| Some(UpstreamAnswer::status(200)))
+                    } else {
+                        record.lock().expect("no panic").push(AskedRequest { line, headers });
+                        answer
+                    };
                     respond(request.method().clone(), answer, start)
                 });
                 let connection = http1::Builder::new();
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
             }
         });
-        Self { address, answers, asked }
+        Self { address, answers, asked, checks }
     }
 
     /// The URL of the registry.
@@ -130,7 +143,12 @@ impl ScriptedUpstream {
         }
     }
 
-    /// The requests so far.
+    /// The number of times that somebody asked whether this is a registry.
+    pub(crate) fn checks(&self) -> usize {
+        self.checks.load(Ordering::Relaxed)
+    }
+
+    /// The requests so far, without those for `/v2/`.
     pub(crate) fn asked(&self) -> Vec<AskedRequest> {
         self.asked.lock().expect("no panic").clone()
     }
