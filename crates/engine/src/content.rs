@@ -14,3 +14,4 @@ pub(crate) mod remote_blob;
 pub(crate) mod source;
 pub(crate) mod tag_list;
 pub(crate) mod uploads;
+pub(crate) mod upstream_pull;

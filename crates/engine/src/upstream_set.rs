@@ -13,6 +13,8 @@ use model::repository::{
     FailurePolicy, ModeName, RemoteUpstream, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
 };
 
+use crate::upstream_registry::UpstreamProblemKind;
+
 /// The reason why an upstream cannot answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamFault {
@@ -28,8 +30,8 @@ pub enum UpstreamFault {
     Circle,
     /// Too many repositories are read through others.
     TooMany,
-    /// The upstream reads another registry, which is not served yet.
-    NotServed,
+    /// The upstream is a remote repository, and the registry that it reads gave no answer.
+    Unanswered(UpstreamProblemKind),
 }
 
 impl fmt::Display for UpstreamFault {
@@ -45,9 +47,17 @@ impl fmt::Display for UpstreamFault {
             Self::Stopped => "the administrators of its repository have stopped it",
             Self::Circle => "its repository reads itself, through others",
             Self::TooMany => "too many repositories are read through others",
-            Self::NotServed => {
-                "its repository is a remote one of another registry, which are not served yet"
-            }
+            Self::Unanswered(kind) => match kind {
+                UpstreamProblemKind::NotFound => "the registry that it reads has no such image",
+                UpstreamProblemKind::Limited { .. } => "the registry that it reads limits its answers",
+                UpstreamProblemKind::Failed => "the registry that it reads refused or failed",
+                UpstreamProblemKind::Unreachable => {
+                    "the registry that it reads was not reached, or did not answer in time"
+                }
+                UpstreamProblemKind::Wrong => "the registry that it reads sent other content than it should",
+                UpstreamProblemKind::NotStored => "nothing can be fetched for it at the moment",
+                UpstreamProblemKind::Offline => "it is offline, and has no copy",
+            },
         })
     }
 }
@@ -70,6 +80,14 @@ pub(crate) struct RemoteRegistry {
     pub(crate) rules: Arc<RemoteRules>,
 }
 
+/// A remote repository of another registry, as an upstream of other repositories.
+#[derive(Debug)]
+pub(crate) struct RemoteRepository {
+    pub(crate) name: RepositoryName,
+    pub(crate) row: RepositoryRow,
+    pub(crate) registry: RemoteRegistry,
+}
+
 impl RepositoryReads {
     /// Reads what a repository reads.
     pub(crate) fn read(
@@ -85,15 +103,23 @@ impl RepositoryReads {
         )? {
             return Ok(Self::Upstreams(Arc::new(set)));
         }
-        Ok(match repositories::find_mode(tx, &repository.id)? {
-            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => {
-                let rules = repositories::find_remote_rules(tx, &repository.id)?;
-                let rules = Arc::new(rules.unwrap_or_default());
-                Self::Registry(RemoteRegistry { url: url.into(), rules })
-            }
-            Some(_) | None => Self::Nothing,
-        })
+        let registry = read_registry(tx, repository)?;
+        Ok(registry.map_or(Self::Nothing, Self::Registry))
     }
+}
+
+/// Reads which registry a remote repository fetches from. Returns `None` for any other repository.
+fn read_registry(
+    tx: &mut Tx<'_>,
+    repository: &RepositoryRow,
+) -> Result<Option<RemoteRegistry>, MetaError> {
+    let Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) =
+        repositories::find_mode(tx, &repository.id)?
+    else {
+        return Ok(None);
+    };
+    let rules = repositories::find_remote_rules(tx, &repository.id)?;
+    Ok(Some(RemoteRegistry { url: url.into(), rules: Arc::new(rules.unwrap_or_default()) }))
 }
 
 /// The largest number of repositories that one repository reads, directly and through others.
@@ -139,6 +165,8 @@ pub(crate) enum UpstreamContent {
     Own(Id),
     /// The rows of its own upstreams.
     Upstreams(UpstreamSet),
+    /// The rows of a remote repository, after its registry was asked.
+    Registry(Arc<RemoteRepository>),
     /// No rows: the upstream cannot answer.
     Fault(UpstreamFault),
 }
@@ -189,6 +217,7 @@ impl UpstreamSet {
         self.asked_for(image).iter().any(|upstream| match &upstream.content {
             UpstreamContent::Own(own) => own == id,
             UpstreamContent::Upstreams(set) => set.asks(id, image),
+            UpstreamContent::Registry(remote) => remote.row.id == *id,
             UpstreamContent::Fault(_) => false,
         })
     }
@@ -199,11 +228,27 @@ impl Upstream {
     pub(crate) fn add_ids(&self, image: &str, ids: &mut Vec<Id>) {
         match &self.content {
             UpstreamContent::Own(id) => ids.push(*id),
+            UpstreamContent::Registry(remote) => ids.push(remote.row.id),
             UpstreamContent::Upstreams(set) => {
                 set.asked_for(image).iter().for_each(|upstream| upstream.add_ids(image, ids));
             }
             UpstreamContent::Fault(_) => {}
         }
+    }
+}
+
+impl UpstreamSet {
+    /// Returns the remote repositories of other registries that are asked for an image, in order.
+    pub(crate) fn registries(&self, image: &str) -> Vec<Arc<RemoteRepository>> {
+        let mut registries = Vec::new();
+        for upstream in self.asked_for(image) {
+            match &upstream.content {
+                UpstreamContent::Registry(remote) => registries.push(remote.clone()),
+                UpstreamContent::Upstreams(set) => registries.extend(set.registries(image)),
+                UpstreamContent::Own(_) | UpstreamContent::Fault(_) => {}
+            }
+        }
+        registries
     }
 }
 
@@ -262,9 +307,15 @@ fn read_content(
     walk.left -= 1;
     match found.mode {
         ModeName::Standard => Ok(UpstreamContent::Own(found.id)),
-        ModeName::Remote | ModeName::Virtual => match read_set(tx, name, &found, walk)? {
-            Some(set) => Ok(UpstreamContent::Upstreams(set)),
-            None => fault(UpstreamFault::NotServed),
-        },
+        ModeName::Remote | ModeName::Virtual => {
+            if let Some(set) = read_set(tx, name, &found, walk)? {
+                return Ok(UpstreamContent::Upstreams(set));
+            }
+            let Some(registry) = read_registry(tx, &found)? else {
+                return Ok(UpstreamContent::Own(found.id));
+            };
+            let remote = RemoteRepository { name: name.clone(), row: found, registry };
+            Ok(UpstreamContent::Registry(Arc::new(remote)))
+        }
     }
 }

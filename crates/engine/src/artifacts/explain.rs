@@ -1,9 +1,11 @@
 //! The explanation of a pull from a virtual repository: which upstream answers, and why those before it do not.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
 use meta::Tx;
+use meta::versions::VersionRow;
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName, split_image};
 use model::permissions::artifactregistry;
@@ -12,12 +14,12 @@ use model::reference::Reference;
 use model::remote_rules::ImageDenial;
 use model::resource::Resource;
 
-use crate::access::{ImageHolding, find_repository};
-use crate::content::source::find_downloadable;
+use crate::access::find_repository;
+use crate::content::source::UpstreamSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::upstream_set::{
-    REMOTE_UPSTREAM_ID, RepositoryReads, Upstream, UpstreamFault, UpstreamSet,
+    REMOTE_UPSTREAM_ID, RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet,
 };
 
 /// The answers of the upstreams of a virtual repository for one image.
@@ -137,8 +139,7 @@ impl Engine {
                 "{name} is a {mode} repository: it has no upstreams to choose from"
             )));
         };
-        let asked = set.clone();
-        let answers = self.read(move |tx| ask_upstreams(tx, &asked, &image, &reference)).await?;
+        let answers = self.ask_upstreams(&set, &image, &reference).await?;
         let answering = answers.iter().position(|answer| answer.outcome.answers(&set));
         // In development mode there are no policies, and everybody may do everything.
         let has_policies = !self.identity.needs_owner().await?;
@@ -183,49 +184,55 @@ struct TimedOutcome {
     micros: u64,
 }
 
-/// Asks the upstreams of a set in their order, and returns an answer for each of them.
-fn ask_upstreams(
-    tx: &mut Tx<'_>,
-    set: &UpstreamSet,
-    image: &ImageName,
-    reference: &Reference,
-) -> Result<Vec<TimedOutcome>, EngineError> {
-    let asked = set.asked_for(image.as_str());
-    let (mut answers, mut is_answered) = (Vec::new(), false);
-    for upstream in set.all() {
-        let started = Instant::now();
-        let is_asked = asked.iter().any(|asked| asked.policy.id == upstream.policy.id);
-        let outcome = if !is_asked {
-            UpstreamOutcome::PinnedAway
-        } else if is_answered {
-            UpstreamOutcome::NotAsked
-        } else {
-            let asked = std::slice::from_ref(upstream);
-            let answer =
-                set.find(tx, asked, image, &mut |tx, holding| look(tx, holding, reference));
-            match answer {
-                Ok(found) => found.unwrap_or(UpstreamOutcome::NotFound),
-                Err(EngineError::UpstreamFailed { fault, .. }) => UpstreamOutcome::Failed(fault),
-                Err(error) => return Err(error),
-            }
-        };
-        is_answered |= outcome.answers(set);
-        let micros = started.elapsed().as_micros() as u64;
-        answers.push(TimedOutcome { outcome, micros });
+impl Engine {
+    /// Asks the upstreams of a set in their order, as a pull does, and returns an answer for each of them.
+    async fn ask_upstreams(
+        &self,
+        set: &Arc<UpstreamSet>,
+        image: &ImageName,
+        reference: &Reference,
+    ) -> Result<Vec<TimedOutcome>, EngineError> {
+        let asked = set.asked_for(image.as_str());
+        let (mut answers, mut is_answered) = (Vec::new(), false);
+        for (position, upstream) in set.all().iter().enumerate() {
+            let started = Instant::now();
+            let is_asked = asked.iter().any(|asked| asked.policy.id == upstream.policy.id);
+            let outcome = if !is_asked {
+                UpstreamOutcome::PinnedAway
+            } else if is_answered {
+                UpstreamOutcome::NotAsked
+            } else if let UpstreamContent::Fault(fault) = &upstream.content {
+                UpstreamOutcome::Failed(*fault)
+            } else {
+                let source = UpstreamSource::only(set.clone(), position, image.clone());
+                self.ask_upstream(&source, reference).await?
+            };
+            is_answered |= outcome.answers(set);
+            let micros = started.elapsed().as_micros() as u64;
+            answers.push(TimedOutcome { outcome, micros });
+        }
+        Ok(answers)
     }
-    Ok(answers)
-}
 
-/// Looks for a manifest in one repository.
-fn look(
-    tx: &mut Tx<'_>,
-    holding: &ImageHolding,
-    reference: &Reference,
-) -> Result<Option<UpstreamOutcome>, EngineError> {
-    match find_downloadable(tx, holding, reference) {
-        Ok(version) => Ok(version.map(|version| UpstreamOutcome::Found(version.digest))),
-        Err(EngineError::DownloadDenied(digest)) => Ok(Some(UpstreamOutcome::Denied(digest))),
-        Err(error) => Err(error),
+    /// Asks one upstream.
+    async fn ask_upstream(
+        &self,
+        source: &UpstreamSource,
+        reference: &Reference,
+    ) -> Result<UpstreamOutcome, EngineError> {
+        let read = |_: &mut Tx<'_>, version: VersionRow| Ok(Some(version.digest));
+        match source.search_version(self, reference, read).await {
+            Ok(search) => Ok(match (search.found, search.answers.failure()) {
+                (Some(digest), _) => UpstreamOutcome::Found(digest),
+                (None, Some(problem)) => {
+                    UpstreamOutcome::Failed(UpstreamFault::Unanswered(problem.kind))
+                }
+                (None, None) => UpstreamOutcome::NotFound,
+            }),
+            Err(EngineError::DownloadDenied(digest)) => Ok(UpstreamOutcome::Denied(digest)),
+            Err(EngineError::UpstreamFailed { fault, .. }) => Ok(UpstreamOutcome::Failed(fault)),
+            Err(error) => Err(error),
+        }
     }
 }
 

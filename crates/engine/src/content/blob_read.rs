@@ -7,10 +7,10 @@ use blob::{BlobError, BlobReader, BlobStream, CopyDamage, CopyId, FileTimes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use identity::micros;
+use meta::Id;
 use meta::blobs::{self, BlobCopy};
 use meta::gc_queue;
 use meta::gc_queue::ReviewKind;
-use meta::{Id, Tx};
 use model::byte_range::ByteRange;
 use model::digest::Digest;
 use tokio::time::timeout;
@@ -301,12 +301,16 @@ impl RepoAccess<Pull> {
             // review.
             self.postpone_review(holding, digest).await?;
         }
-        if let ContentSource::Remote(source) = &source
-            && let Some(size) = source.find_blob_size(digest).await?
-        {
-            return Ok(size);
-        }
-        let repository = self.blob_repository(source, digest).await?;
+        let repository = match &source {
+            ContentSource::Local(holding) => holding.repository.id,
+            ContentSource::Remote(source) => match source.find_blob_size(digest).await? {
+                Some(size) => return Ok(size),
+                None => source.holding().repository.id,
+            },
+            ContentSource::Upstreams(source) => {
+                return source.find_blob_size(&self.engine, digest).await;
+            }
+        };
         let blob = self.engine.open_blob(&repository, digest).await?;
         blob.check_if_changed().await?;
         Ok(blob.size())
@@ -314,32 +318,17 @@ impl RepoAccess<Pull> {
 
     /// Opens a blob for reading.
     pub async fn open_blob(&self, digest: &Digest) -> Result<OpenContent, EngineError> {
-        let source = self.source().await?;
-        if let ContentSource::Remote(source) = &source
-            && let Some(blob) = source.open_missing_blob(digest).await?
-        {
-            return Ok(OpenContent::Growing(blob));
-        }
-        let repository = self.blob_repository(source, digest).await?;
-        Ok(OpenContent::Blob(self.engine.open_blob(&repository, digest).await?))
-    }
-
-    /// Returns the id of the repository whose rows answer for a blob.
-    async fn blob_repository(
-        &self,
-        source: ContentSource,
-        digest: &Digest,
-    ) -> Result<Id, EngineError> {
-        match source {
-            ContentSource::Local(holding) => Ok(holding.repository.id),
-            ContentSource::Remote(source) => Ok(source.holding().repository.id),
+        let repository = match self.source().await? {
+            ContentSource::Local(holding) => holding.repository.id,
+            ContentSource::Remote(source) => match source.open_missing_blob(digest).await? {
+                Some(blob) => return Ok(OpenContent::Growing(blob)),
+                None => source.holding().repository.id,
+            },
             ContentSource::Upstreams(source) => {
-                let wanted = digest.clone();
-                let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
-                let repository = self.engine.read_by_key(find).await?;
-                repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))
+                return source.open_blob(&self.engine, digest).await;
             }
-        }
+        };
+        Ok(OpenContent::Blob(self.engine.open_blob(&repository, digest).await?))
     }
 
     /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.

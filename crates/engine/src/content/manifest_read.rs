@@ -1,12 +1,16 @@
 //! Reading manifests. Every read asks the database whether this image holds the manifest; a digest alone opens
 //! nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use meta::Tx;
 use meta::versions::{self, VersionRow};
 use model::digest::Digest;
 use model::reference::Reference;
 
-use crate::access::{Pull, RepoAccess};
+use crate::access::{ImageHolding, Pull, RepoAccess};
+use crate::content::remote::RemoteSource;
 use crate::content::source::{ContentSource, find_downloadable};
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
@@ -41,11 +45,7 @@ impl PulledManifest {
 
 /// Sees to it that a remote repository has the manifest, if its upstream has it. Returns the time at which the upstream
 /// confirmed the tag last, if it cannot be asked now.
-async fn prepare(
-    source: &ContentSource,
-    reference: &Reference,
-) -> Result<Option<i64>, EngineError> {
-    let ContentSource::Remote(remote) = source else { return Ok(None) };
+async fn prepare(remote: &RemoteSource, reference: &Reference) -> Result<Option<i64>, EngineError> {
     match remote.prepare_manifest(reference).await? {
         Freshness::Fresh => Ok(None),
         Freshness::Stale { confirmed_at } => Ok(Some(confirmed_at)),
@@ -62,16 +62,19 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let source = self.source().await?;
-        let confirmed_at = prepare(&source, reference).await?;
-        let wanted = reference.clone();
-        let read = self.engine.read_by_key(move |tx| match &source {
-            ContentSource::Upstreams(source) => source.find_version(tx, &wanted),
-            ContentSource::Local(_) | ContentSource::Remote(_) => {
-                source.find(tx, |tx, holding| find_downloadable(tx, holding, &wanted))
+        let (version, confirmed_at) = match self.source().await? {
+            ContentSource::Upstreams(source) => {
+                let read = |_: &mut Tx<'_>, version| Ok(Some(version));
+                let search = source.search_version(&self.engine, reference, read).await?;
+                (search.found, search.confirmed_at)
             }
-        });
-        let version = read.await?;
+            ContentSource::Local(holding) => (self.find_row(holding, reference).await?, None),
+            ContentSource::Remote(source) => {
+                let confirmed_at = prepare(&source, reference).await?;
+                let holding = source.holding().clone();
+                (self.find_row(holding, reference).await?, confirmed_at)
+            }
+        };
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         let age = confirmed_at.map(|at| self.seconds_since(at));
         Ok(PulledManifest { stale_for: age, ..PulledManifest::new(version, Bytes::new()) })
@@ -82,36 +85,61 @@ impl RepoAccess<Pull> {
         &self,
         reference: &Reference,
     ) -> Result<PulledManifest, EngineError> {
-        let source = self.source().await?;
-        let confirmed_at = prepare(&source, reference).await?;
-        let wanted = reference.clone();
-        let read = self.engine.read_by_key(move |tx| {
-            if let ContentSource::Upstreams(source) = &source {
-                let Some(version) = source.find_version(tx, &wanted)? else { return Ok(None) };
-                let bytes = versions::find_bytes(tx, &version.digest)?;
-                return Ok(bytes.map(|bytes| (version, bytes)));
-            }
-            source.find(tx, |tx, holding| {
-                let version = match &wanted {
-                    Reference::Tag(tag) => {
-                        versions::find_content_by_tag(tx, holding.address(), tag.as_str())?
-                    }
-                    Reference::Digest(digest) => {
-                        versions::find_content_by_digest(tx, holding.address(), digest)?
-                    }
+        let (version, confirmed_at) = match self.source().await? {
+            ContentSource::Upstreams(source) => {
+                let read = |tx: &mut Tx<'_>, version: VersionRow| {
+                    let bytes = versions::find_bytes(tx, &version.digest)?;
+                    Ok(bytes.map(|bytes| (version, bytes)))
                 };
-                if let Some((version, _)) = &version {
-                    check_download(tx, &holding.repository, holding.image(), version)?;
-                }
-                Ok(version)
-            })
-        });
-        let version = read.await?;
+                let search = source.search_version(&self.engine, reference, read).await?;
+                (search.found, search.confirmed_at)
+            }
+            ContentSource::Local(holding) => (self.find_content(holding, reference).await?, None),
+            ContentSource::Remote(source) => {
+                let confirmed_at = prepare(&source, reference).await?;
+                let holding = source.holding().clone();
+                (self.find_content(holding, reference).await?, confirmed_at)
+            }
+        };
         let (version, bytes) =
             version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         self.engine.pulls.count(&version, self.engine.clock.now());
         let bytes = self.engine.shared_manifests.share(&version.digest, bytes)?;
         let age = confirmed_at.map(|at| self.seconds_since(at));
         Ok(PulledManifest { stale_for: age, ..PulledManifest::new(version, bytes) })
+    }
+
+    /// Returns the version that a repository's own rows have.
+    async fn find_row(
+        &self,
+        holding: Arc<ImageHolding>,
+        reference: &Reference,
+    ) -> Result<Option<VersionRow>, EngineError> {
+        let wanted = reference.clone();
+        self.engine.read_by_key(move |tx| find_downloadable(tx, &holding, &wanted)).await
+    }
+
+    /// Returns the version that a repository's own rows have, with its bytes.
+    async fn find_content(
+        &self,
+        holding: Arc<ImageHolding>,
+        reference: &Reference,
+    ) -> Result<Option<(VersionRow, Vec<u8>)>, EngineError> {
+        let wanted = reference.clone();
+        let read = self.engine.read_by_key(move |tx| {
+            let version = match &wanted {
+                Reference::Tag(tag) => {
+                    versions::find_content_by_tag(tx, holding.address(), tag.as_str())?
+                }
+                Reference::Digest(digest) => {
+                    versions::find_content_by_digest(tx, holding.address(), digest)?
+                }
+            };
+            if let Some((version, _)) = &version {
+                check_download(tx, &holding.repository, holding.image(), version)?;
+            }
+            Ok(version)
+        });
+        read.await
     }
 }

@@ -10,23 +10,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identity::{AuthorizationMode, Caller, micros};
+use meta::Tx;
+use meta::repositories::RepositoryRow;
 use meta::upstream_tags::{self, UpstreamLook};
-use meta::{Tx, versions};
+use meta::versions::{self, ImageAddress};
 use model::digest::Digest;
+use model::name::{ImageName, ImagePath, RepositoryName};
 use model::permissions::artifactregistry;
 use model::principal::Principal;
 use model::reference::Reference;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
-use crate::access::{ImageContext, Push, RepoAccess};
+use crate::access::{ImageContext, ImageHolding, ImageTarget, Push, RepoAccess};
 use crate::content::push::ReceivedManifest;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::flights::ResultSender;
 use crate::remote_fetch::{FetchKey, FetchOutcome, FetchedBlob, Freshness};
 use crate::upstream_registry::{UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem};
-use crate::upstream_set::RemoteRegistry;
+use crate::upstream_set::{RemoteRegistry, RemoteRepository};
 
 /// The time for which a tag is served without asking the upstream.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
@@ -64,17 +67,32 @@ impl Engine {
     /// Fails if the repository does not serve the image.
     pub(crate) fn remote_source(
         &self,
-        image: &ImageContext,
+        mut repository: RepositoryRow,
+        target: ImageTarget,
         registry: RemoteRegistry,
     ) -> Result<RemoteSource, EngineError> {
-        registry.check_image(&image.repository_name, image.image_name())?;
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
-        let mut repository = image.repository().clone();
         // A manifest is stored before the content that it names.
         repository.allows_missing_content = true;
-        let image = ImageContext::new(repository, image.target.clone(), fetcher, Arc::default());
+        let image = ImageContext::new(repository, target, fetcher, Arc::default());
+        registry.check_image(&image.repository_name, image.image_name())?;
         let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
         Ok(RemoteSource { store: self.storing_access(Arc::new(image), permission), registry })
+    }
+
+    /// Returns the source for an image of a remote repository that others read.
+    ///
+    /// # Errors
+    /// Fails if the repository does not serve the image.
+    pub(crate) fn upstream_source(
+        &self,
+        remote: &RemoteRepository,
+        image: &ImageName,
+    ) -> Result<RemoteSource, EngineError> {
+        let RepositoryName { project, location, repository } = remote.name.clone();
+        let path = ImagePath { project, repository, image: image.clone() };
+        let target = ImageTarget { location, path, on_registry_host: false };
+        self.remote_source(remote.row.clone(), target, remote.registry.clone())
     }
 }
 
@@ -84,7 +102,7 @@ impl RemoteSource {
     }
 
     /// Returns the rows of what the repository has of the image.
-    pub(crate) fn holding(&self) -> &crate::access::ImageHolding {
+    pub(crate) fn holding(&self) -> &Arc<ImageHolding> {
         &self.store.image.holding
     }
 
@@ -142,21 +160,18 @@ impl RemoteSource {
         &self,
         reference: &Reference,
     ) -> Result<Freshness, EngineError> {
-        let now = self.engine().clock.now();
-        let known = self.known(reference).await?;
-        let is_within = |look: UpstreamLook, span| now - look.checked_at < micros(span);
-        match (&known.digest, known.look) {
-            (Some(_), _) if matches!(reference, Reference::Digest(_)) => {
-                return Ok(Freshness::Fresh);
-            }
-            (Some(_), Some(look)) if look.found && is_within(look, FRESH_FOR) => {
-                return Ok(Freshness::Fresh);
-            }
-            (_, Some(look)) if !look.found && is_within(look, MISSING_FOR) => {
+        let (now, image, wanted) =
+            (self.engine().clock.now(), self.store.image.clone(), reference.clone());
+        let state = self
+            .engine()
+            .read_by_key(move |tx| ReferenceState::read(tx, image.address(), &wanted, now));
+        let known = match state.await? {
+            ReferenceState::Present => return Ok(Freshness::Fresh),
+            ReferenceState::Missing => {
                 return Err(self.problem(Problem::NotFound, "has no such image").into());
             }
-            (_, _) => {}
-        }
+            ReferenceState::Doubtful(known) => known,
+        };
         if let Some(problem) = self.offline_problem() {
             return self.while_offline(&known, problem);
         }
@@ -170,23 +185,6 @@ impl RemoteSource {
             }
             fetched => fetched,
         }
-    }
-
-    /// Returns what the repository has of a reference.
-    async fn known(&self, reference: &Reference) -> Result<KnownReference, EngineError> {
-        let (image, reference) = (self.store.image.clone(), reference.clone());
-        let read = self.engine().read_by_key(move |tx| {
-            let version = match &reference {
-                Reference::Tag(tag) => versions::find_by_tag(tx, image.address(), tag.as_str())?,
-                Reference::Digest(digest) => versions::find_by_digest(tx, image.address(), digest)?,
-            };
-            let look = upstream_tags::find(tx, image.address(), &reference.to_string())?;
-            // A tag that this upstream has never confirmed is not cached: the settings may have named another one.
-            let counts = matches!(reference, Reference::Digest(_)) || look.is_some();
-            let digest = version.filter(|_| counts).map(|version| version.digest);
-            Ok(KnownReference { digest, look })
-        });
-        read.await
     }
 
     /// Asks the upstream about a reference, and fetches what the repository lacks.
@@ -304,8 +302,48 @@ impl RemoteSource {
     }
 }
 
+/// The state of a reference in the rows of a repository.
+pub(super) enum ReferenceState {
+    /// The repository has it, and need not ask.
+    Present,
+    /// The upstream did not have it, not long ago.
+    Missing,
+    /// The upstream has to be asked.
+    Doubtful(KnownReference),
+}
+
+impl ReferenceState {
+    pub(super) fn read(
+        tx: &mut Tx<'_>,
+        at: ImageAddress<'_>,
+        reference: &Reference,
+        now: i64,
+    ) -> Result<Self, EngineError> {
+        let version = match reference {
+            Reference::Tag(tag) => versions::find_by_tag(tx, at, tag.as_str())?,
+            Reference::Digest(digest) => versions::find_by_digest(tx, at, digest)?,
+        };
+        let is_digest = matches!(reference, Reference::Digest(_));
+        if is_digest && version.is_some() {
+            return Ok(Self::Present);
+        }
+        let look = upstream_tags::find(tx, at, &reference.to_string())?;
+        // A tag that this upstream has never confirmed is not cached: the settings may have named another one.
+        let version = version.filter(|_| look.is_some());
+        let is_within = |look: &UpstreamLook, span| now - look.checked_at < micros(span);
+        Ok(match (version, look) {
+            (Some(_), Some(look)) if look.found && is_within(&look, FRESH_FOR) => Self::Present,
+            (_, Some(look)) if !look.found && is_within(&look, MISSING_FOR) => Self::Missing,
+            (version, look) => {
+                let digest = version.map(|version| version.digest);
+                Self::Doubtful(KnownReference { digest, look })
+            }
+        })
+    }
+}
+
 /// The knowledge of a repository about a reference.
-struct KnownReference {
+pub(super) struct KnownReference {
     /// The digest of the manifest that is stored.
     digest: Option<Digest>,
     look: Option<UpstreamLook>,

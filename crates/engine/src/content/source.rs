@@ -20,7 +20,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::tags::download_rules::check_download;
 use crate::upstream_set::{
-    ListedRepositories, RepositoryReads, Upstream, UpstreamContent, UpstreamFault, UpstreamSet,
+    ListedRepositories, RemoteRepository, RepositoryReads, Upstream, UpstreamContent,
+    UpstreamFault, UpstreamSet,
 };
 
 /// The source of a read.
@@ -37,8 +38,10 @@ pub(crate) enum ContentSource {
 /// An image in the upstreams of a repository.
 #[derive(Clone)]
 pub(crate) struct UpstreamSource {
-    set: Arc<UpstreamSet>,
-    image: ImageName,
+    pub(super) set: Arc<UpstreamSet>,
+    /// The position of the only upstream that is asked, if it is only one.
+    only: Option<usize>,
+    pub(super) image: ImageName,
 }
 
 /// The rows of an image in the repositories that hold it, in any order.
@@ -47,8 +50,24 @@ struct ImageHoldings<'a> {
     holdings: Vec<ImageHolding>,
 }
 
+/// A repository in which something of an image is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    /// The rows of the image, if the repository has any.
+    pub(super) holding: Option<&'a ImageHolding>,
+    /// The repository, if it is a remote one of another registry. Its rows are not all that it has.
+    pub(super) remote: Option<&'a Arc<RemoteRepository>>,
+}
+
+impl ImageHoldings<'_> {
+    /// Returns the rows of the image in a repository, if there are any.
+    fn of(&self, repository: &Id) -> Option<&ImageHolding> {
+        self.holdings.iter().find(|holding| holding.repository.id == *repository)
+    }
+}
+
 /// The search of one repository for something of an image.
-type Look<'a, T> = dyn FnMut(&mut Tx<'_>, &ImageHolding) -> Result<Option<T>, EngineError> + 'a;
+type Look<'a, T> = dyn FnMut(&mut Tx<'_>, Candidate<'_>) -> Result<Option<T>, EngineError> + 'a;
 
 impl RepoAccess<Pull> {
     /// Returns the source of the image's content.
@@ -67,11 +86,11 @@ impl Engine {
             RepositoryReads::Nothing => ContentSource::Local(image.holding.clone()),
             RepositoryReads::Upstreams(set) => {
                 let image = image.holding.image.clone();
-                ContentSource::Upstreams(UpstreamSource { set, image })
+                ContentSource::Upstreams(UpstreamSource { set, only: None, image })
             }
-            RepositoryReads::Registry(registry) => {
-                ContentSource::Remote(Box::new(self.remote_source(image, registry)?))
-            }
+            RepositoryReads::Registry(registry) => ContentSource::Remote(Box::new(
+                self.remote_source(image.repository().clone(), image.target.clone(), registry)?,
+            )),
         })
     }
 
@@ -128,8 +147,9 @@ impl ContentSource {
             Self::Local(holding) => look(tx, holding),
             Self::Remote(source) => look(tx, source.holding()),
             Self::Upstreams(source) => {
-                let asked = source.set.asked_for(source.image.as_str());
-                source.set.find(tx, asked, &source.image, &mut look)
+                source.set.find(tx, source.asked(), &source.image, &mut |tx, candidate| {
+                    candidate.holding.map_or(Ok(None), |holding| look(tx, holding))
+                })
             }
         }
     }
@@ -142,7 +162,7 @@ impl ContentSource {
         match self {
             Self::Local(holding) => Ok(ListedRepositories::of_one(holding.repository.id)),
             Self::Remote(source) => Ok(ListedRepositories::of_one(source.holding().repository.id)),
-            Self::Upstreams(UpstreamSource { set, image }) => {
+            Self::Upstreams(UpstreamSource { set, image, .. }) => {
                 let below = format!("{image}/");
                 let ids = set.listed_ids(set.asked_for(&below), &below)?;
                 Ok(ListedRepositories::of_upstreams(ids, set.clone()))
@@ -158,27 +178,48 @@ impl ContentSource {
         match self {
             Self::Local(holding) => Ok(vec![holding.repository.id]),
             Self::Remote(source) => Ok(vec![source.holding().repository.id]),
-            Self::Upstreams(UpstreamSource { set, image }) => {
-                set.listed_ids(set.asked_for(image.as_str()), image.as_str())
-            }
+            Self::Upstreams(source) => source.set.listed_ids(source.asked(), source.image.as_str()),
         }
     }
 }
 
 impl UpstreamSource {
-    /// Returns the version that the first upstream has which has one.
+    /// Returns a source that asks one upstream of a set.
+    pub(crate) fn only(set: Arc<UpstreamSet>, position: usize, image: ImageName) -> Self {
+        Self { set, only: Some(position), image }
+    }
+
+    /// Returns the upstreams that are asked, in order.
+    fn asked(&self) -> &[Upstream] {
+        match self.only {
+            Some(position) => &self.set.all()[position..=position],
+            None => self.set.asked_for(self.image.as_str()),
+        }
+    }
+
+    /// Returns what the first upstream finds that finds something of a version. `look` gets the version that the rows of
+    /// the candidate have.
     ///
     /// # Errors
     /// Fails as [`ContentSource::find`] does, and where a rule of that upstream denies the download.
-    pub(crate) fn find_version(
+    pub(super) fn find_version<T>(
         &self,
         tx: &mut Tx<'_>,
         reference: &Reference,
-    ) -> Result<Option<VersionRow>, EngineError> {
-        let (image, asked) = (&self.image, self.set.asked_for(self.image.as_str()));
+        mut look: impl FnMut(
+            &mut Tx<'_>,
+            Candidate<'_>,
+            Option<VersionRow>,
+        ) -> Result<Option<T>, EngineError>,
+    ) -> Result<Option<T>, EngineError> {
+        let (image, asked) = (&self.image, self.asked());
         let Some(held) = versions::list_held(tx, image.as_str(), reference)? else {
-            return self.set.find(tx, asked, image, &mut |tx, holding| {
-                find_downloadable(tx, holding, reference)
+            return self.set.find(tx, asked, image, &mut |tx, candidate| {
+                let version = match candidate.holding {
+                    Some(holding) => find_row(tx, holding, reference)?,
+                    None => None,
+                };
+                look(tx, candidate, version)
             });
         };
         let holding = |held: &HeldVersion| {
@@ -186,13 +227,11 @@ impl UpstreamSource {
             ImageHolding { repository, image: image.clone() }
         };
         let holdings = ImageHoldings { image, holdings: held.iter().map(holding).collect() };
-        self.set.find_among(tx, asked, &holdings, &mut |tx, holding| {
-            let held = held.iter().find(|held| held.repository.id == holding.repository.id);
-            let version = held.and_then(|held| held.version.clone());
-            if let Some(version) = &version {
-                check_download(tx, &holding.repository, holding.image(), version)?;
-            }
-            Ok(version)
+        self.set.find_among(tx, asked, &holdings, &mut |tx, candidate| {
+            let held = candidate.holding.and_then(|holding| {
+                held.iter().find(|held| held.repository.id == holding.repository.id)
+            });
+            look(tx, candidate, held.and_then(|held| held.version.clone()))
         })
     }
 
@@ -203,7 +242,7 @@ impl UpstreamSource {
         tx: &mut Tx<'_>,
         digest: &Digest,
     ) -> Result<Option<Id>, EngineError> {
-        let ids = ids_of(self.set.asked_for(self.image.as_str()), self.image.as_str());
+        let ids = ids_of(self.asked(), self.image.as_str());
         let holding = repositories::list_with_blob(tx, &ids, digest)?;
         Ok(ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id)))
     }
@@ -211,7 +250,7 @@ impl UpstreamSource {
 
 impl UpstreamSet {
     /// Returns what the first of some upstreams finds that finds something of an image.
-    pub(crate) fn find<T>(
+    fn find<T>(
         &self,
         tx: &mut Tx<'_>,
         asked: &[Upstream],
@@ -235,14 +274,16 @@ impl UpstreamSet {
     ) -> Result<Option<T>, EngineError> {
         for upstream in asked {
             let found = match &upstream.content {
-                UpstreamContent::Own(id) => {
-                    match held.holdings.iter().find(|holding| holding.repository.id == *id) {
-                        Some(holding) => look(tx, holding),
-                        None => Ok(None),
-                    }
-                }
+                UpstreamContent::Own(id) => match held.of(id) {
+                    Some(holding) => look(tx, Candidate { holding: Some(holding), remote: None }),
+                    None => Ok(None),
+                },
                 UpstreamContent::Upstreams(set) => {
                     set.find_among(tx, set.asked_for(held.image.as_str()), held, look)
+                }
+                UpstreamContent::Registry(remote) => {
+                    let holding = held.of(&remote.row.id);
+                    look(tx, Candidate { holding, remote: Some(remote) })
                 }
                 UpstreamContent::Fault(fault) => Err(self.failure(upstream, *fault)),
             };
@@ -259,6 +300,8 @@ impl UpstreamSet {
         for upstream in asked {
             let own = match &upstream.content {
                 UpstreamContent::Own(id) => Ok(vec![*id]),
+                // What was fetched is listed.
+                UpstreamContent::Registry(remote) => Ok(vec![remote.row.id]),
                 UpstreamContent::Upstreams(set) if image.is_empty() => {
                     set.listed_ids(set.all(), image)
                 }
@@ -278,7 +321,14 @@ impl UpstreamSet {
         answer: Result<T, EngineError>,
     ) -> Result<Option<T>, EngineError> {
         match answer {
-            Err(EngineError::UpstreamFailed { .. }) if self.falls_through() => Ok(None),
+            Err(EngineError::UpstreamFailed { .. } | EngineError::Upstream(_))
+                if self.falls_through() =>
+            {
+                Ok(None)
+            }
+            Err(EngineError::Upstream(problem)) => {
+                Err(self.failure(upstream, UpstreamFault::Unanswered(problem.kind)))
+            }
             Err(EngineError::UpstreamFailed { fault, .. }) => Err(self.failure(upstream, fault)),
             answer => answer.map(Some),
         }
@@ -296,14 +346,22 @@ pub(crate) fn find_downloadable(
     holding: &ImageHolding,
     reference: &Reference,
 ) -> Result<Option<VersionRow>, EngineError> {
-    let version = match reference {
-        Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
-        Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
-    };
+    let version = find_row(tx, holding, reference)?;
     if let Some(version) = &version {
         check_download(tx, &holding.repository, holding.image(), version)?;
     }
     Ok(version)
+}
+
+fn find_row(
+    tx: &mut Tx<'_>,
+    holding: &ImageHolding,
+    reference: &Reference,
+) -> Result<Option<VersionRow>, EngineError> {
+    Ok(match reference {
+        Reference::Tag(tag) => versions::find_by_tag(tx, holding.address(), tag.as_str())?,
+        Reference::Digest(digest) => versions::find_by_digest(tx, holding.address(), digest)?,
+    })
 }
 
 /// Returns the ids of the repositories whose own rows may answer for an image.

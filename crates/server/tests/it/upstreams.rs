@@ -11,6 +11,7 @@ mod reached;
 mod remote;
 mod restricted;
 mod served;
+mod through;
 
 use serde_json::{Value, json};
 

@@ -102,7 +102,7 @@ async fn a_remote_upstream_is_not_passed_over(accounts: AccountServer) {
     let body = virtual_body(&policies, json!({}));
     owner.patch(&api_path(VIRTUAL, ""), &body).await.expect_status(200);
     let path = manifest_path(&image_in(VIRTUAL, "app"), "1");
-    expect_failed(owner.client.get(&path).await, "remote", "not served yet");
+    expect_failed(owner.client.get(&path).await, "remote", "was not reached");
 }
 
 async fn a_failure_policy_lets_the_next_one_answer(accounts: AccountServer) {
