@@ -137,10 +137,18 @@ impl ImageContext {
         self.holding.address()
     }
 
-    /// Refuses to change the content of a remote or virtual repository: these only read from others.
-    pub(crate) fn check_takes_content(&self) -> Result<(), EngineError> {
+    /// Refuses to change the content of a remote or virtual repository: these only read from others. Content that a
+    /// remote one has fetched can be deleted.
+    pub(crate) fn check_takes(&self, permission: Permission) -> Result<(), EngineError> {
+        const DELETIONS: [Permission; 4] = [
+            artifactregistry::REPOSITORIES_DELETE_ARTIFACTS,
+            artifactregistry::PACKAGES_DELETE,
+            artifactregistry::VERSIONS_DELETE,
+            artifactregistry::TAGS_DELETE,
+        ];
         match self.repository().mode {
             ModeName::Standard => Ok(()),
+            ModeName::Remote if DELETIONS.contains(&permission) => Ok(()),
             mode @ (ModeName::Remote | ModeName::Virtual) => {
                 let repository = self.repository_name.clone();
                 Err(EngineError::ReadOnlyRepository { repository, mode })
@@ -249,7 +257,7 @@ impl Engine {
     ) -> Result<RepoAccess<K>, EngineError> {
         if permission != artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS {
             self.check_stores_present()?;
-            image.check_takes_content()?;
+            image.check_takes(permission)?;
         }
         Ok(RepoAccess { engine: self.clone(), image, permission, kind: PhantomData })
     }
@@ -317,7 +325,7 @@ impl Engine {
         package: &PackageName,
     ) -> Result<Arc<ImageContext>, EngineError> {
         let image = self.image_context(authorized, permission, package).await?;
-        image.check_takes_content()?;
+        image.check_takes(permission)?;
         Ok(image)
     }
 }

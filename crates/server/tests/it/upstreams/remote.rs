@@ -27,6 +27,7 @@ on_both![
     anonymous_tokens_are_fetched_and_kept,
     a_registry_with_a_path_has_its_images_below_it,
     what_was_fetched_is_listed_and_goes_with_the_repository,
+    what_was_fetched_can_be_deleted_and_is_fetched_anew,
     a_circle_by_url_ends,
     a_damaged_copy_is_fetched_anew,
     a_wrong_size_in_another_manifest_blocks_nothing,
@@ -432,6 +433,32 @@ async fn what_was_fetched_is_listed_and_goes_with_the_repository(backend: Backen
 }
 
 /// A remote repository may name its own registry by a name that the registry does not know as its own.
+async fn what_was_fetched_can_be_deleted_and_is_fetched_anew(backend: Backend) {
+    let test = RemoteTest::start(backend).await;
+    let (owner, image) = (&test.accounts.owner, Image::new(1));
+    test.upstream.serve(&image, ("app", "1"));
+    let (path, line) = (image_in("remote", "app"), format!("GET {}", manifest_path("app", "1")));
+    let by_digest = manifest_path(&path, image.digest());
+    let package = api_path("remote", "/packages/app");
+    let version = format!("{package}/versions/{}?force=true", image.digest());
+    for (round, delete) in ["tag", "digest", "tag by API", "version", "package"].iter().enumerate()
+    {
+        expect_manifest(test.pull_manifest("1").await, &image);
+        assert_eq!(test.upstream.count(&line), round + 1, "{delete}");
+        let client = &owner.client;
+        match *delete {
+            "tag" => client.delete(&manifest_path(&path, "1")).await.expect_status(202),
+            "digest" => client.delete(&by_digest).await.expect_status(202),
+            "tag by API" => owner.delete(&format!("{package}/tags/1")).await.expect_status(200),
+            "version" => owner.delete(&version).await.expect_status(200),
+            _ => owner.delete(&package).await.expect_status(200),
+        };
+    }
+    let tags = format!("{package}/tags?tagId=2");
+    let body = json!({ "version": version[4..].trim_end_matches("?force=true") });
+    owner.post(&tags, &body).await.expect_google_error("400 FAILED_PRECONDITION");
+}
+
 async fn a_circle_by_url_ends(backend: Backend) {
     let test = RemoteTest::start(backend).await;
     let accounts = &test.accounts;
