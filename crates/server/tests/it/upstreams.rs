@@ -5,6 +5,7 @@ mod checked;
 mod cold;
 mod explained;
 mod failing;
+mod hostile;
 mod listed;
 mod mirrored;
 mod reached;

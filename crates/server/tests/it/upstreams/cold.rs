@@ -24,7 +24,7 @@ on_both![
     a_fetch_goes_on_when_the_client_that_began_it_leaves,
     an_upstream_that_breaks_off_is_asked_for_the_rest,
     attack_46_a_large_lie_ends_before_its_last_bytes,
-    very_many_readers_of_a_cold_blob_cause_one_fetch,
+    attack_52_very_many_readers_of_a_cold_blob_cause_one_fetch,
 ];
 
 /// An image of one large layer, whose manifest was pulled from a remote repository.
@@ -172,7 +172,7 @@ async fn attack_46_a_large_lie_ends_before_its_last_bytes(backend: Backend) {
     cold.expect_whole().await;
 }
 
-async fn very_many_readers_of_a_cold_blob_cause_one_fetch(backend: Backend) {
+async fn attack_52_very_many_readers_of_a_cold_blob_cause_one_fetch(backend: Backend) {
     let test = RemoteTest::start(backend).await;
     for (readers, length) in [(500, 4 << 20), (50, 64 << 20)] {
         let cold = ColdLayer::add(&test, length).await;
