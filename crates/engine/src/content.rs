@@ -11,6 +11,7 @@ pub(crate) mod receive;
 pub(crate) mod referrers;
 pub(crate) mod remote;
 pub(crate) mod remote_blob;
+pub(crate) mod remote_lists;
 pub(crate) mod source;
 pub(crate) mod tag_list;
 pub(crate) mod uploads;

@@ -70,6 +70,16 @@ pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, Option<Digest>>;
 
+    /// Lists the tags of an image, in any order.
+    fn list_tags<'a>(&'a self, image: UpstreamImage<'a>) -> UpstreamFuture<'a, Vec<String>>;
+
+    /// Lists the digests of the manifests that refer to another one.
+    fn list_referrers<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        subject: &'a Digest,
+    ) -> UpstreamFuture<'a, Vec<Digest>>;
+
     /// Opens a blob, from the byte at `start` on if the registry can send parts.
     fn open_blob<'a>(
         &'a self,
@@ -125,6 +135,11 @@ impl UpstreamProblem {
         let host = rest.split('/').next().unwrap_or(rest);
         Self { host: host.into(), kind, text: text.into() }
     }
+
+    /// Returns whether the registry has no such content.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.kind == UpstreamProblemKind::NotFound
+    }
 }
 
 /// The registries of a server that has no way to others.
@@ -168,6 +183,18 @@ impl UpstreamRegistry for NoUpstreams {
         image: UpstreamImage<'a>,
         _: &'a Reference,
     ) -> UpstreamFuture<'a, Option<Digest>> {
+        Self::refuse(image.url)
+    }
+
+    fn list_tags<'a>(&'a self, image: UpstreamImage<'a>) -> UpstreamFuture<'a, Vec<String>> {
+        Self::refuse(image.url)
+    }
+
+    fn list_referrers<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        _: &'a Digest,
+    ) -> UpstreamFuture<'a, Vec<Digest>> {
         Self::refuse(image.url)
     }
 

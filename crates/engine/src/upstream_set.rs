@@ -240,15 +240,18 @@ impl Upstream {
 impl UpstreamSet {
     /// Returns the remote repositories of other registries that are asked for an image, in order.
     pub(crate) fn registries(&self, image: &str) -> Vec<Arc<RemoteRepository>> {
-        let mut registries = Vec::new();
-        for upstream in self.asked_for(image) {
-            match &upstream.content {
-                UpstreamContent::Registry(remote) => registries.push(remote.clone()),
-                UpstreamContent::Upstreams(set) => registries.extend(set.registries(image)),
-                UpstreamContent::Own(_) | UpstreamContent::Fault(_) => {}
-            }
+        self.asked_for(image).iter().flat_map(|upstream| upstream.registries(image)).collect()
+    }
+}
+
+impl Upstream {
+    /// Returns the remote repositories of other registries that this upstream reads an image from, in order.
+    pub(crate) fn registries(&self, image: &str) -> Vec<Arc<RemoteRepository>> {
+        match &self.content {
+            UpstreamContent::Registry(remote) => vec![remote.clone()],
+            UpstreamContent::Upstreams(set) => set.registries(image),
+            UpstreamContent::Own(_) | UpstreamContent::Fault(_) => Vec::new(),
         }
-        registries
     }
 }
 

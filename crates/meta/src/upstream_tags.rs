@@ -63,3 +63,46 @@ pub(crate) const FORGET_SQL: &str =
 pub fn forget_not_found(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
     tx.execute(FORGET_SQL, params![before, limit])
 }
+
+/// The statement of [`list_found`]. A test checks its query plan.
+pub(crate) const FOUND_SQL: &str = "SELECT reference FROM upstream_tags
+     WHERE repository_id = ?1 AND image = ?2 AND reference > ?3 AND found
+     ORDER BY reference LIMIT ?4";
+
+/// Lists tags that the upstream has, after the tag `after`.
+pub fn list_found(
+    tx: &mut Tx<'_>,
+    at: ImageAddress<'_>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, MetaError> {
+    // Looks for lists begin with a character before those of tags.
+    let after = if after.is_empty() { LIST_PREFIX_END } else { after };
+    tx.query(FOUND_SQL, params![at.repository, at.image, after, limit], |row| row.text(0))
+}
+
+/// The beginning of the references of looks for whole lists. No tag begins so.
+pub const LIST_PREFIX: &str = "!";
+/// A text after all references that begin with [`LIST_PREFIX`], and before all tags.
+const LIST_PREFIX_END: &str = "\"";
+
+/// Records a tag that the upstream lists. If it was not confirmed by a look before, it has no time.
+pub fn add_listed(tx: &mut Tx<'_>, at: ImageAddress<'_>, tag: &str) -> Result<(), MetaError> {
+    tx.execute(
+        "INSERT INTO upstream_tags (repository_id, image, reference, found, checked_at)
+         VALUES (?1, ?2, ?3, ?4, 0)
+         ON CONFLICT (repository_id, image, reference)
+         DO UPDATE SET found = excluded.found, checked_at = 0 WHERE NOT upstream_tags.found",
+        params![at.repository, at.image, tag, true],
+    )?;
+    Ok(())
+}
+
+/// Forgets what was found at the last look for a tag.
+pub fn forget(tx: &mut Tx<'_>, at: ImageAddress<'_>, tag: &str) -> Result<(), MetaError> {
+    tx.execute(
+        "DELETE FROM upstream_tags WHERE repository_id = ?1 AND image = ?2 AND reference = ?3",
+        params![at.repository, at.image, tag],
+    )?;
+    Ok(())
+}

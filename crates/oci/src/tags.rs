@@ -41,7 +41,7 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     let page = access.list_tags(PageRequest { start: last.to_owned(), limit }).await?;
     let response = axum::Json(TagList {
         name: image,
-        tags: page.tags.iter().map(|tag| tag.name.as_str()).collect(),
+        tags: page.names.iter().map(String::as_str).collect(),
         child: page.children.clone(),
         manifest: manifests(&page),
     })

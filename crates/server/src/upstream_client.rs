@@ -5,6 +5,7 @@
 
 mod challenge;
 mod check;
+mod lists;
 mod refusal;
 
 use std::collections::HashMap;
@@ -258,6 +259,18 @@ impl UpstreamRegistry for UpstreamClient {
             let answer = self.ask(manifest_request(Method::HEAD, image, reference)?).await?;
             Ok(stated_digest(&answer))
         })
+    }
+
+    fn list_tags<'a>(&'a self, image: UpstreamImage<'a>) -> UpstreamFuture<'a, Vec<String>> {
+        Box::pin(lists::list_tags(self, image))
+    }
+
+    fn list_referrers<'a>(
+        &'a self,
+        image: UpstreamImage<'a>,
+        subject: &'a Digest,
+    ) -> UpstreamFuture<'a, Vec<Digest>> {
+        Box::pin(lists::list_referrers(self, image, subject))
     }
 
     fn open_blob<'a>(

@@ -4,6 +4,7 @@ use meta::versions::{self, Referrer, ReferrerRange, ReferrerSize};
 use model::digest::Digest;
 
 use crate::access::{Pull, RepoAccess};
+use crate::content::remote_lists::UpstreamList;
 use crate::content::tag_list::find_packages;
 use crate::error::EngineError;
 use crate::page::merge_lists;
@@ -37,6 +38,12 @@ impl RepoAccess<Pull> {
     ) -> Result<ReferrersPage, EngineError> {
         let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let subject = subject.clone();
+        let list = UpstreamList::Referrers(subject.clone());
+        if let Some(problem) = source.prepare_list(&self.engine, &list).await?
+            && !problem.is_not_found()
+        {
+            return Err(problem.into());
+        }
         let wanted = artifact_type.map(str::to_owned);
         let last = last.map(|last| last.to_string()).unwrap_or_default();
         self.engine

@@ -197,12 +197,12 @@ impl RemoteSource {
             Ok(()) => {
                 // A digest is never asked for again.
                 if matches!(reference, Reference::Tag(_)) {
-                    self.record_look(reference, true).await;
+                    self.record_look(&reference.to_string(), true).await;
                 }
                 Ok(Freshness::Fresh)
             }
             Err(problem) if problem.kind == Problem::NotFound => {
-                self.record_look(reference, false).await;
+                self.record_look(&reference.to_string(), false).await;
                 self.delete_missing(reference).await;
                 Err(problem)
             }
@@ -283,8 +283,8 @@ impl RemoteSource {
         self.problem(Problem::NotStored, text)
     }
 
-    async fn record_look(&self, reference: &Reference, found: bool) {
-        let (image, reference) = (self.store.image.clone(), reference.to_string());
+    pub(super) async fn record_look(&self, reference: &str, found: bool) {
+        let (image, reference) = (self.store.image.clone(), reference.to_owned());
         let checked_at = self.engine().clock.now();
         let written = self.engine().write(move |tx: &mut Tx<'_>| {
             image.check_live(tx)?;
@@ -312,6 +312,11 @@ pub(super) enum ReferenceState {
     Doubtful(KnownReference),
 }
 
+/// Returns whether what the upstream said is served without asking it again.
+pub(super) fn is_fresh(look: &UpstreamLook, now: i64) -> bool {
+    look.found && now - look.checked_at < micros(FRESH_FOR)
+}
+
 impl ReferenceState {
     pub(super) fn read(
         tx: &mut Tx<'_>,
@@ -329,11 +334,13 @@ impl ReferenceState {
         }
         let look = upstream_tags::find(tx, at, &reference.to_string())?;
         // A tag that this upstream has never confirmed is not cached: the settings may have named another one.
-        let version = version.filter(|_| look.is_some());
-        let is_within = |look: &UpstreamLook, span| now - look.checked_at < micros(span);
+        let is_confirmed = look.is_some_and(|look| look.checked_at > 0);
+        let version = version.filter(|_| is_confirmed);
         Ok(match (version, look) {
-            (Some(_), Some(look)) if look.found && is_within(&look, FRESH_FOR) => Self::Present,
-            (_, Some(look)) if !look.found && is_within(&look, MISSING_FOR) => Self::Missing,
+            (Some(_), Some(look)) if is_fresh(&look, now) => Self::Present,
+            (_, Some(look)) if !look.found && now - look.checked_at < micros(MISSING_FOR) => {
+                Self::Missing
+            }
             (version, look) => {
                 let digest = version.map(|version| version.digest);
                 Self::Doubtful(KnownReference { digest, look })

@@ -154,6 +154,18 @@ impl ContentSource {
         }
     }
 
+    /// Returns the ids of the remote repositories of other registries that answer a list of the image.
+    pub(crate) fn registry_ids(&self) -> Vec<Id> {
+        match self {
+            Self::Local(_) => Vec::new(),
+            Self::Remote(source) => vec![source.holding().repository.id],
+            Self::Upstreams(source) => {
+                let registries = source.set.registries(source.image.as_str());
+                registries.iter().map(|remote| remote.row.id).collect()
+            }
+        }
+    }
+
     /// Returns the repositories that answer a list of the images below this one.
     ///
     /// # Errors
@@ -190,7 +202,7 @@ impl UpstreamSource {
     }
 
     /// Returns the upstreams that are asked, in order.
-    fn asked(&self) -> &[Upstream] {
+    pub(super) fn asked(&self) -> &[Upstream] {
         match self.only {
             Some(position) => &self.set.all()[position..=position],
             None => self.set.asked_for(self.image.as_str()),
@@ -315,7 +327,7 @@ impl UpstreamSet {
 
     /// Returns the answer of an upstream, or `None` if the upstream cannot answer and the failure policy passes it over.
     /// An error of an upstream's own upstream becomes one of this repository: who reads it knows no others.
-    fn unless_passed_over<T>(
+    pub(super) fn unless_passed_over<T>(
         &self,
         upstream: &Upstream,
         answer: Result<T, EngineError>,

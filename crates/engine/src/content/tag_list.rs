@@ -5,11 +5,14 @@ use std::ops::Range;
 
 use identity::Caller;
 use meta::tags::{ListedVersion, TagRow};
-use meta::{Id, MetaError, Tx, packages, tags, versions};
+use meta::versions::ImageAddress;
+use meta::{Id, MetaError, Tx, packages, tags, upstream_tags, versions};
 use model::digest::Digest;
 use model::name::RepositoryName;
 
 use crate::access::{Pull, RepoAccess};
+use crate::content::remote_lists::UpstreamList;
+use crate::content::source::ContentSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, PageRequest, merge_lists};
@@ -25,6 +28,8 @@ const MAX_VERSIONS_SEARCHED: i64 = 1_000;
 /// A page of an image's tags.
 #[derive(Debug)]
 pub struct TagPage {
+    /// The names of the tags, in order. Some may belong to versions that a remote repository has not fetched.
+    pub names: Vec<String>,
     /// The tags in byte order, with the versions that they name.
     pub tags: Vec<TagRow>,
     /// Versions without a tag, on the first page only.
@@ -52,14 +57,19 @@ impl RepoAccess<Pull> {
     pub async fn list_tags(&self, page: PageRequest) -> Result<TagPage, EngineError> {
         let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
+        let problem = source.prepare_list(&self.engine, &UpstreamList::Tags).await?;
         self.engine
             .read(move |tx| {
                 let (repositories, listed) = (source.repositories()?, source.repositories_below()?);
                 let below = ImagesBelow { repositories: &listed, prefix: format!("{image}/") };
                 let mut children = below.list_children(tx, &start, limit)?;
                 let packages = find_packages(tx, &repositories, &image)?;
-                if packages.is_empty() && below.is_empty(tx)? {
-                    return Err(EngineError::ImageUnknown(path.clone()));
+                let mut names = list_names(tx, &source, &image, &start, limit)?;
+                if packages.is_empty() && names.is_empty() && below.is_empty(tx)? {
+                    return Err(match &problem {
+                        Some(problem) if !problem.is_not_found() => problem.clone().into(),
+                        Some(_) | None => EngineError::ImageUnknown(path.clone()),
+                    });
                 }
                 let mut untagged = Vec::new();
                 if start.is_empty() {
@@ -70,15 +80,16 @@ impl RepoAccess<Pull> {
                     lists.push(tags::list(tx, package, &start, limit as i64 + 1)?);
                 }
                 let mut tags = merge_lists(lists, |a, b| a.name.cmp(&b.name));
-                let more = tags.len() > limit;
-                tags.truncate(limit);
-                let last_tag = tags.last().filter(|_| more).map(|tag| tag.name.clone());
+                let more = names.len() > limit;
+                names.truncate(limit);
+                let last_tag = names.last().filter(|_| more).cloned();
                 let next = last_tag.into_iter().chain(children.next()).min();
                 if let Some(next) = &next {
-                    tags.retain(|tag| tag.name <= *next);
+                    names.retain(|name| name <= next);
                     children.positions.retain(|position| position <= next);
                 }
-                Ok(TagPage { tags, untagged, children: children.names(), next })
+                tags.retain(|tag| names.binary_search(&tag.name).is_ok());
+                Ok(TagPage { names, tags, untagged, children: children.names(), next })
             })
             .await
     }
@@ -114,6 +125,29 @@ pub(crate) fn find_packages(
 ) -> Result<Vec<Id>, MetaError> {
     let packages = repositories.iter().map(|repository| packages::find(tx, repository, image));
     Ok(packages.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Returns up to `limit` + 1 names of tags after `start`. A remote repository of another registry has those that its upstream
+/// lists.
+fn list_names(
+    tx: &mut Tx<'_>,
+    source: &ContentSource,
+    image: &str,
+    start: &str,
+    limit: usize,
+) -> Result<Vec<String>, EngineError> {
+    let (registries, limit) = (source.registry_ids(), limit as i64 + 1);
+    let mut lists = Vec::new();
+    for repository in &source.repositories()? {
+        if registries.contains(repository) {
+            let at = ImageAddress { repository, image };
+            lists.push(upstream_tags::list_found(tx, at, start, limit)?);
+        } else if let Some(package) = packages::find(tx, repository, image)? {
+            let tags = tags::list(tx, &package, start, limit)?;
+            lists.push(tags.into_iter().map(|tag| tag.name).collect());
+        }
+    }
+    Ok(merge_lists(lists, String::cmp))
 }
 
 /// Returns versions without a tag. A version that several repositories hold is the first one's, with or without tags.

@@ -87,6 +87,7 @@ on_each! {
             check(db, sql, &[text, id, id]).await;
         }
         check(db, upstream_tags::FORGET_SQL, &[limit, limit]).await;
+        check(db, upstream_tags::FOUND_SQL, &[id, text, text, limit]).await;
         check(db, operations::FORGET_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::SINCE_SQL, &[limit, limit]).await;
         check(db, revoked_tokens::FORGET_SQL, &[limit]).await;

@@ -10,6 +10,7 @@ mod listed;
 mod mirrored;
 mod reached;
 mod remote;
+mod remote_lists;
 mod restricted;
 mod served;
 mod through;

@@ -31,8 +31,13 @@ impl RemoteTest {
     }
 
     async fn tag_list(&self) -> Value {
-        let listed = self.get(&format!("/v2/{}/tags/list", image_in("remote", "app"))).await;
-        listed.expect_status(200).json()["tags"].clone()
+        let path = api_path("remote", "/packages/app/tags");
+        let listed = self.accounts.owner.get(&path).await.expect_status(200).json();
+        let tags = listed["tags"].as_array().cloned().unwrap_or_default();
+        let name = |tag: &Value| {
+            tag["name"].as_str().and_then(|name| name.rsplit('/').next()).map(str::to_owned)
+        };
+        tags.iter().filter_map(name).collect()
     }
 }
 
