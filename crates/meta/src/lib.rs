@@ -39,6 +39,7 @@ pub mod projects;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
+pub mod secrets;
 pub mod settings;
 pub mod signing_keys;
 pub mod tags;

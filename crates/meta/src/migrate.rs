@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0016_packages_by_name",
         sql: include_str!("../migrations/0016_packages_by_name.sql"),
     },
+    Migration { name: "0017_secrets", sql: include_str!("../migrations/0017_secrets.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

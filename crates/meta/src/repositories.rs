@@ -58,6 +58,12 @@ pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, Met
     })
 }
 
+/// Returns the settings of a repository, as the JSON of the API.
+pub fn find_settings(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
+    let sql = "SELECT settings FROM repositories WHERE id = ?1";
+    tx.query_first(sql, params![id], |row| row.text(0))
+}
+
 /// The number of repositories with an image of one name from which on not all of them are looked at.
 pub(crate) const MAX_HOLDERS: i64 = 65;
 
