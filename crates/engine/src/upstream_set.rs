@@ -12,6 +12,8 @@ use model::repository::{
     FailurePolicy, ModeName, RemoteUpstream, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
 };
 
+use crate::remote_registry::RemoteRegistry;
+
 /// The reason why an upstream cannot answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamFault {
@@ -58,8 +60,8 @@ pub(crate) enum RepositoryReads {
     Nothing,
     /// Other repositories of this registry.
     Upstreams(Arc<UpstreamSet>),
-    /// The registry at this URL.
-    Registry(Arc<str>),
+    /// Another registry.
+    Registry(Arc<RemoteRegistry>),
 }
 
 impl RepositoryReads {
@@ -78,7 +80,9 @@ impl RepositoryReads {
             return Ok(Self::Upstreams(Arc::new(set)));
         }
         Ok(match repositories::find_mode(tx, &repository.id)? {
-            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => Self::Registry(url.into()),
+            Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => {
+                Self::Registry(Arc::new(RemoteRegistry::read(tx, &repository.id, url)?))
+            }
             Some(_) | None => Self::Nothing,
         })
     }

@@ -72,6 +72,7 @@ pub const KEYS: &[&str] = &[
     "new_repositories.on_push",
     "notifications",
     "egress.allow",
+    "egress.token_hosts",
     "cors.origins",
     "mirror",
 ];

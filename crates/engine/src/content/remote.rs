@@ -24,8 +24,10 @@ use crate::content::receive::{UploadBody, UploadChunk};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::remote_fetch::{FetchKey, FetchOutcome, Freshness};
+use crate::remote_registry::RemoteRegistry;
 use crate::upstream_registry::{
-    UpstreamBytes, UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem,
+    RegistryCredentials, UpstreamBytes, UpstreamImage, UpstreamProblem,
+    UpstreamProblemKind as Problem,
 };
 
 /// The time for which a tag is served without asking the upstream.
@@ -58,18 +60,24 @@ pub(crate) struct RemoteSource {
     store: RepoAccess<Push>,
     /// The URL of the registry.
     url: Arc<str>,
+    registry: Arc<RemoteRegistry>,
 }
 
 impl Engine {
-    /// Returns the source for an image of a remote repository of the registry at `url`.
-    pub(crate) fn remote_source(&self, image: &ImageContext, url: Arc<str>) -> RemoteSource {
+    /// Returns the source for an image of a remote repository of another registry.
+    pub(crate) fn remote_source(
+        &self,
+        image: &ImageContext,
+        registry: Arc<RemoteRegistry>,
+    ) -> RemoteSource {
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
         let mut repository = image.repository().clone();
         // A manifest is stored before the content that it names.
         repository.allows_missing_content = true;
         let image = ImageContext::new(repository, image.target.clone(), fetcher, Arc::default());
         let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
-        RemoteSource { store: self.storing_access(Arc::new(image), permission), url }
+        let store = self.storing_access(Arc::new(image), permission);
+        RemoteSource { store, url: registry.url.clone(), registry }
     }
 }
 
@@ -83,8 +91,16 @@ impl RemoteSource {
         &self.store.image.holding
     }
 
-    fn upstream_image(&self) -> UpstreamImage<'_> {
-        UpstreamImage { url: &self.url, image: self.store.image.image_name() }
+    fn upstream_image<'a>(
+        &'a self,
+        credentials: Option<&'a RegistryCredentials>,
+    ) -> UpstreamImage<'a> {
+        UpstreamImage { url: &self.url, image: self.store.image.image_name(), credentials }
+    }
+
+    /// Returns the credentials for a request that is about to be made.
+    async fn credentials(&self) -> Result<Option<RegistryCredentials>, UpstreamProblem> {
+        self.engine().registry_credentials(&self.registry).await
     }
 
     fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
@@ -208,7 +224,8 @@ impl RemoteSource {
         cached: &Digest,
     ) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let asking = upstream.find_digest(self.upstream_image(), reference);
+        let credentials = self.credentials().await?;
+        let asking = upstream.find_digest(self.upstream_image(credentials.as_ref()), reference);
         match timeout(MAX_REVALIDATION, asking).await {
             Ok(Ok(Some(digest))) if digest == *cached => Ok(()),
             // A registry may answer GET where it refuses HEAD.
@@ -222,7 +239,9 @@ impl RemoteSource {
 
     async fn fetch_manifest(&self, reference: &Reference) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let fetching = upstream.fetch_manifest(self.upstream_image(), reference);
+        let credentials = self.credentials().await?;
+        let image = self.upstream_image(credentials.as_ref());
+        let fetching = upstream.fetch_manifest(image, reference);
         let fetched = timeout(MANIFEST_TIME, fetching).await.map_err(|_| self.late())??;
         let digest = match (reference, &fetched.digest) {
             (Reference::Digest(digest), _) | (Reference::Tag(_), Some(digest)) => digest.clone(),
@@ -313,7 +332,9 @@ impl RemoteSource {
 
     async fn fetch_blob(&self, digest: &Digest, size: u64) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let bytes = upstream.open_blob(self.upstream_image(), digest).await?;
+        let credentials = self.credentials().await?;
+        let image = self.upstream_image(credentials.as_ref());
+        let bytes = upstream.open_blob(image, digest).await?;
         self.store_blob(digest, limited(bytes, size)).await.map_err(|error| match error {
             EngineError::DigestMismatch { .. } => {
                 self.problem(Problem::Wrong, format!("sent other bytes than those of {digest}"))

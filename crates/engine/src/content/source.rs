@@ -69,8 +69,8 @@ impl Engine {
                 let image = image.holding.image.clone();
                 ContentSource::Upstreams(UpstreamSource { set, image })
             }
-            RepositoryReads::Registry(url) => {
-                ContentSource::Remote(Box::new(self.remote_source(image, url)))
+            RepositoryReads::Registry(registry) => {
+                ContentSource::Remote(Box::new(self.remote_source(image, registry)))
             }
         })
     }

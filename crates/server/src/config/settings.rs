@@ -222,6 +222,8 @@ impl fmt::Debug for WebhookSettings {
 pub struct EgressSettings {
     /// The networks, addresses and host names that may be reached besides public addresses.
     pub allow: Vec<String>,
+    /// The hosts that give tokens for the credentials of registries at other hosts.
+    pub token_hosts: Vec<String>,
 }
 
 /// Web pages of other origins.

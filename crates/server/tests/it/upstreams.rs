@@ -1,6 +1,7 @@
 //! Virtual repositories: what they serve from their upstreams, and how upstreams are administered.
 
 mod administration;
+mod credentials;
 mod explained;
 mod failing;
 mod listed;
