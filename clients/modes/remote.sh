@@ -10,6 +10,9 @@ remote_checks() {
   check "the page: docker pulls what Docker Hub has" page_pulls_from_hub
   check "crane, skopeo and oras pull through" others_pull_through
   check "the page: images are allowed and denied" page_denies_images
+  start_vendor
+  check "the page: a remote repository has a secret for a private registry" page_creates_private
+  check "the page: the secret gets another version, and the first one is disabled" page_changes_secret
   check "the page: a remote repository reads one of this registry" page_reads_own
   check "docker push to a remote repository fails at once" remote_takes_no_push
   check "what was pulled is listed by gcloud" remote_is_listed
@@ -77,6 +80,61 @@ page_denies_images() {
   expect_failure crane manifest "$hub/registry:3" >denied 2>&1
   expect_text "does not serve library/registry" <denied
 }
+# start_vendor: starts a registry with accounts, which everybody needs a password for.
+start_vendor() {
+  local settings=$work/vendor.toml
+  echo "127.0.0.3 registry.example.com" >>/etc/hosts
+  certificate_of vendor registry.example.com
+  printf 'external_url = "https://registry.example.com"\nfirst_project = "vendor-project"\n' >"$settings"
+  printf '[tls]\ncertificate = "%s"\nkey = "%s"\n' "$work/vendor.pem" "$work/vendor.key" >>"$settings"
+  "$server_bin" serve --data "$work/vendor" --config "$settings" --listen 127.0.0.3:443 --ops-listen off \
+    >"$work/vendor.log" 2>&1 &
+  stop_at_exit $!
+  wait_for 30 curl --silent --cacert ca.pem "https://registry.example.com/v2/"
+}
+# vendor_images: creates a repository of the private registry with an image in it, and keys for it.
+vendor_images() {
+  local image=registry.example.com/vendor-project/images/tool
+  berth token --key "$work/vendor/owner-key.json" >vendor-token
+  curl --silent --show-error --fail --cacert ca.pem -H "Authorization: Bearer $(cat vendor-token)" \
+    -H 'Content-Type: application/json' --data '{"format": "DOCKER"}' \
+    "https://registry.example.com/v1/projects/vendor-project/locations/us-west1/repositories?repositoryId=images"
+  crane auth login registry.example.com --username oauth2accesstoken --password-stdin <vendor-token
+  crane push alpine.tar "$image:1"
+  crane copy "$image:1" "$image:2"
+  crane auth logout registry.example.com
+  # The key is a text of many lines, as a password that comes from a file may be.
+  jq . "$work/vendor/owner-key.json" >vendor-key.json
+  jq -c . "$work/vendor/owner-key.json" >new-vendor-key.json
+}
+
+page_creates_private() {
+  vendor_images
+  run_page "Private upstreams" "--origin"
+  run_page "Private upstreams" "repositories create vendor"
+  run_page "Private upstreams" "docker pull"
+  expect_json "$(api "$base/vendor")" '.remoteRepositoryConfig.upstreamCredentials.usernamePasswordCredentials
+      == {username: "_json_key", passwordSecretVersion: "projects/team-one/secrets/vendor/versions/latest"}'
+}
+page_changes_secret() {
+  local output image=$registry_host/$project/vendor/tool
+  run_page "Private upstreams" "<new-vendor-key.json"
+  run_page "Private upstreams" "repositories update vendor"
+  output=$(run_page "Private upstreams" "berth secrets list")
+  expect_text "projects/team-one/secrets/vendor  https://registry.example.com" <<<"$output"
+  expect_text "used by $base/vendor" <<<"$output"
+  run_page "Private upstreams" "berth secrets disable"
+  expect_json "$(api "$base/vendor")" '.remoteRepositoryConfig.upstreamCredentials.usernamePasswordCredentials
+      == {username: "_json_key", passwordSecretVersion: "projects/team-one/secrets/vendor/versions/2"}'
+  crane digest "$image:2"
+  berth secrets disable projects/team-one/secrets/vendor/versions/2
+  crane digest "$image:1"
+  expect_failure crane manifest "$image:3" >missing 2>&1
+  expect_text "the credentials for it are not available" <missing
+  grep -F "PRIVATE KEY" "$data"/audit.log "$work"/*.log && return 1
+  return 0
+}
+
 page_reads_own() {
   run_page "A remote repository of a repository of this registry" "repositories create copy"
   expect_equal "$(crane digest "$registry_host/$project/copy/web:2.0")" "$(digest_of main-repo)"

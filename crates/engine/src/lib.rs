@@ -25,7 +25,9 @@ mod outbox;
 mod page;
 mod parsing;
 mod pull_counter;
+mod remote_credentials;
 mod remote_fetch;
+mod remote_registry;
 mod reserve;
 mod reviews;
 mod settings;
@@ -89,8 +91,8 @@ pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
 pub use upstream_registry::{
-    NoUpstreams, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest,
-    UpstreamProblem, UpstreamProblemKind, UpstreamRegistry,
+    NoUpstreams, RegistryCredentials, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage,
+    UpstreamManifest, UpstreamProblem, UpstreamProblemKind, UpstreamRegistry,
 };
 pub use upstream_set::UpstreamFault;
 pub use webhook::Webhook;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::digest::Digest;
 use model::reference::Reference;
+use model::secret::SecretValue;
 
 use crate::body_error::BodyError;
 
@@ -25,6 +26,19 @@ pub struct UpstreamImage<'a> {
     pub url: &'a str,
     /// The name of the image in this registry.
     pub image: &'a str,
+    /// The credentials with which the registry is asked, or `None` to ask it as an anonymous caller.
+    pub credentials: Option<&'a RegistryCredentials>,
+}
+
+/// The credentials for requests to another registry. `Debug` does not show the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryCredentials {
+    /// The id of the password. Another password never has the same one.
+    pub id: String,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: SecretValue,
 }
 
 /// A manifest that another registry sent. Nothing of it was checked yet.
@@ -110,6 +124,8 @@ pub enum UpstreamProblemKind {
         /// The seconds after which to ask again, if the registry says so.
         retry_after: Option<u32>,
     },
+    /// The credentials for the registry are not available, or the registry refused them.
+    Credentials,
     /// The registry refused or failed.
     Failed,
     /// The registry was not reached, or did not answer in time.

@@ -8,11 +8,11 @@ use meta::repositories::RepositoryRow;
 use meta::upstreams::UpstreamRow;
 use meta::{Id, MetaError, Tx, repositories, upstreams};
 use model::name::RepositoryName;
-use model::remote_rules::RemoteRules;
 use model::repository::{
     FailurePolicy, ModeName, RemoteUpstream, RepositoryMode, UpstreamPolicy, VirtualUpstreams,
 };
 
+use crate::remote_registry::RemoteRegistry;
 use crate::upstream_registry::UpstreamProblemKind;
 
 /// The reason why an upstream cannot answer.
@@ -56,6 +56,7 @@ impl fmt::Display for UpstreamFault {
                 }
                 UpstreamProblemKind::Wrong => "the registry that it reads sent other content than it should",
                 UpstreamProblemKind::NotStored => "nothing can be fetched for it at the moment",
+                UpstreamProblemKind::Credentials => "the credentials for the registry that it reads cannot be used",
                 UpstreamProblemKind::Offline => "it is offline, and has no copy",
             },
         })
@@ -70,14 +71,7 @@ pub(crate) enum RepositoryReads {
     /// Other repositories of this registry.
     Upstreams(Arc<UpstreamSet>),
     /// Another registry.
-    Registry(RemoteRegistry),
-}
-
-/// The registry that a remote repository fetches from.
-#[derive(Debug, Clone)]
-pub(crate) struct RemoteRegistry {
-    pub(crate) url: Arc<str>,
-    pub(crate) rules: Arc<RemoteRules>,
+    Registry(Arc<RemoteRegistry>),
 }
 
 /// A remote repository of another registry, as an upstream of other repositories.
@@ -85,7 +79,7 @@ pub(crate) struct RemoteRegistry {
 pub(crate) struct RemoteRepository {
     pub(crate) name: RepositoryName,
     pub(crate) row: RepositoryRow,
-    pub(crate) registry: RemoteRegistry,
+    pub(crate) registry: Arc<RemoteRegistry>,
 }
 
 impl RepositoryReads {
@@ -112,14 +106,13 @@ impl RepositoryReads {
 fn read_registry(
     tx: &mut Tx<'_>,
     repository: &RepositoryRow,
-) -> Result<Option<RemoteRegistry>, MetaError> {
-    let Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) =
-        repositories::find_mode(tx, &repository.id)?
-    else {
-        return Ok(None);
-    };
-    let rules = repositories::find_remote_rules(tx, &repository.id)?;
-    Ok(Some(RemoteRegistry { url: url.into(), rules: Arc::new(rules.unwrap_or_default()) }))
+) -> Result<Option<Arc<RemoteRegistry>>, MetaError> {
+    match repositories::find_mode(tx, &repository.id)? {
+        Some(RepositoryMode::Remote(RemoteUpstream::Url(url))) => {
+            Ok(Some(Arc::new(RemoteRegistry::read(tx, &repository.id, url)?)))
+        }
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// The largest number of repositories that one repository reads, directly and through others.

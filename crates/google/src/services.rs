@@ -17,6 +17,7 @@ mod operations;
 mod packages;
 mod policies;
 mod projects;
+mod remote_config;
 mod repositories;
 mod repository_checks;
 mod repository_message;

@@ -3,5 +3,6 @@
 pub(crate) mod first_owner;
 pub(crate) mod projects;
 pub(crate) mod sealed_keys;
+pub(crate) mod secrets;
 pub(crate) mod service_account_keys;
 pub(crate) mod service_accounts;

@@ -6,7 +6,7 @@
 //! - `credentials`: key files, JSON Web Tokens, the cryptographic library;
 //! - `policies`: the decision whether a caller has a permission, and its caches;
 //! - `tokens`: the registry's own tokens, their exchange and revocation, impersonation;
-//! - `accounts`: service accounts and their keys, projects, the first owner.
+//! - `accounts`: service accounts and their keys, projects, secrets, the first owner.
 
 mod accounts;
 mod admitted;
@@ -23,6 +23,9 @@ mod tokens;
 pub use accounts::first_owner::{FirstOwner, OPERATOR_PRINCIPAL, RestoredOwner};
 pub use accounts::projects::{NewProject, Project};
 pub use accounts::sealed_keys::{LostSeals, holds_sealed_keys};
+pub use accounts::secrets::{
+    NewSecretVersion, OpenedSecret, SecretSummary, SecretUnusable, SecretVersionSummary,
+};
 pub use accounts::service_account_keys::NewKey;
 pub use accounts::service_accounts::{AccountChange, NewAccount};
 pub use admitted::Authorized;

@@ -55,10 +55,20 @@ pub enum EventAction {
     CreateOwner,
     /// A new key of the first owner was created, and the lost parts of the account were restored.
     RestoreOwner,
+    /// A version of a secret was added.
+    AddSecretVersion,
+    /// A version of a secret was enabled.
+    EnableSecretVersion,
+    /// A version of a secret was disabled.
+    DisableSecretVersion,
+    /// A version of a secret was deleted.
+    DeleteSecretVersion,
+    /// A secret was deleted, with all versions.
+    DeleteSecret,
 }
 
 impl EventAction {
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 29] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -83,6 +93,11 @@ impl EventAction {
         Self::NewMasterKey,
         Self::CreateOwner,
         Self::RestoreOwner,
+        Self::AddSecretVersion,
+        Self::EnableSecretVersion,
+        Self::DisableSecretVersion,
+        Self::DeleteSecretVersion,
+        Self::DeleteSecret,
     ];
 
     /// Returns the name of the action in the database.
@@ -112,6 +127,11 @@ impl EventAction {
             Self::NewMasterKey => "new-master-key",
             Self::CreateOwner => "create-owner",
             Self::RestoreOwner => "restore-owner",
+            Self::AddSecretVersion => "add-secret-version",
+            Self::EnableSecretVersion => "enable-secret-version",
+            Self::DisableSecretVersion => "disable-secret-version",
+            Self::DeleteSecretVersion => "delete-secret-version",
+            Self::DeleteSecret => "delete-secret",
         }
     }
 

@@ -40,6 +40,7 @@ pub mod remote_fetches;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
+pub mod secrets;
 pub mod settings;
 pub mod signing_keys;
 pub mod tags;

@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0016_packages_by_name",
         sql: include_str!("../migrations/0016_packages_by_name.sql"),
     },
+    Migration { name: "0017_secrets", sql: include_str!("../migrations/0017_secrets.sql") },
     Migration {
         name: "0018_remote_fetches",
         sql: include_str!("../migrations/0018_remote_fetches.sql"),

@@ -61,10 +61,14 @@ pub fn find_mode(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RepositoryMode>, Met
 
 /// Returns the rules of a remote repository.
 pub fn find_remote_rules(tx: &mut Tx<'_>, id: &Id) -> Result<Option<RemoteRules>, MetaError> {
+    let rules = find_settings(tx, id)?.map(|settings| RemoteRules::parse(&settings)).transpose();
+    rules.map_err(|_| MetaError::corrupt("a repository's rules"))
+}
+
+/// Returns the settings of a repository, as the JSON of the API.
+pub fn find_settings(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaError> {
     let sql = "SELECT settings FROM repositories WHERE id = ?1";
-    tx.query_first(sql, params![id], |row| {
-        RemoteRules::parse(&row.text(0)?).map_err(|_| MetaError::corrupt("a repository's rules"))
-    })
+    tx.query_first(sql, params![id], |row| row.text(0))
 }
 
 /// The number of repositories with an image of one name from which on not all of them are looked at.

@@ -33,3 +33,5 @@ pub mod repository_rule;
 pub mod resource;
 pub mod role;
 pub mod rule_condition;
+pub mod secret;
+pub mod upstream_credentials;

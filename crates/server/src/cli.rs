@@ -9,6 +9,7 @@ mod gc;
 mod operator;
 mod owner_key;
 mod scrub;
+mod secrets;
 mod serve;
 mod signals;
 mod token;
@@ -41,6 +42,7 @@ enum BerthCommand {
     Explain(explain::ExplainArguments),
     OwnerKey(owner_key::OwnerKeyArguments),
     Scrub(scrub::ScrubArguments),
+    Secrets(secrets::SecretsArguments),
     Adopt(adopt::AdoptArguments),
     Env(env::EnvArguments),
     Token(token::TokenArguments),
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
         BerthCommand::Explain(explain) => explain.run(),
         BerthCommand::OwnerKey(owner_key) => owner_key.run(),
         BerthCommand::Scrub(scrub) => scrub.run(),
+        BerthCommand::Secrets(secrets) => secrets.run(),
         BerthCommand::Adopt(adopt) => adopt.run(),
         BerthCommand::Env(env) => env.run(),
         BerthCommand::Token(token) => token.run(),

@@ -74,6 +74,7 @@ pub const KEYS: &[&str] = &[
     "egress.allow",
     "egress.proxy",
     "egress.no_proxy",
+    "egress.token_hosts",
     "cors.origins",
     "mirror",
     "upstream",

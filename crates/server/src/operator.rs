@@ -6,6 +6,7 @@ mod cleanup;
 mod explain;
 mod owner_key;
 mod scrub;
+mod secrets;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use engine::{CleanupMode, GcMode, GcReport};
+use model::secret::MAX_SECRET_BYTES;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
@@ -24,6 +26,7 @@ pub(crate) use cleanup::{CleanedLine, CleanupProgress};
 pub(crate) use explain::{ExplainAnswer, UpstreamLine};
 pub(crate) use owner_key::NewOwnerKey;
 pub(crate) use scrub::ScrubAnswer;
+pub(crate) use secrets::{ListedSecret, ListedVersion, SecretsAnswer, SecretsCommand, SentValue};
 
 use crate::jobs::JobContext;
 use crate::listen::accept_or_pause;
@@ -60,6 +63,11 @@ pub(crate) enum OperatorCommand {
     Scrub {
         /// The bytes to read in a second; 0 is without a limit.
         rate: u64,
+    },
+    /// Adds, lists, changes or deletes secrets.
+    Secrets {
+        /// The command.
+        action: SecretsCommand,
     },
 }
 
@@ -144,8 +152,8 @@ fn is_operator(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own_user || peer.uid() == 0)
 }
 
-/// The most bytes of a command.
-const MAX_COMMAND_BYTES: u64 = 64 << 10;
+/// The most bytes of a command. The longest one has a secret's value, whose characters take up to two bytes each in JSON.
+const MAX_COMMAND_BYTES: u64 = 2 * MAX_SECRET_BYTES as u64 + (8 << 10);
 
 async fn answer(stream: UnixStream, context: JobContext) {
     let (read, mut write) = stream.into_split();
@@ -175,6 +183,11 @@ async fn answer(stream: UnixStream, context: JobContext) {
             let _ = send(&mut write, &line).await;
         }
         Ok(OperatorCommand::Scrub { rate }) => scrub::answer(&mut write, context, rate).await,
+        Ok(OperatorCommand::Secrets { action }) => {
+            let done = secrets::run(&context.app, action).await;
+            let line = done.map_or_else(ProgressLine::Error, ProgressLine::Done);
+            let _ = send(&mut write, &line).await;
+        }
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
             let _ = send(&mut write, &ProgressLine::<()>::Error(problem)).await;

@@ -1,17 +1,19 @@
 //! Requests to the registries that remote repositories fetch from: OCI Distribution, as a client.
 //!
 //! Nothing that a registry sends is trusted: bodies have a bound, redirects are followed by hand and to vetted addresses
-//! alone, and a token goes to no other host than the one that asked for it.
+//! alone, and a token goes to no other host than the one that asked for it. A password goes to its registry, and to where
+//! `token_hosts` says that the registry's tokens are.
 
 mod challenge;
 mod check;
 mod lists;
+mod logins;
 mod refusal;
+mod token_hosts;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
     BodyError, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest,
@@ -27,34 +29,30 @@ use model::digest::Digest;
 use model::manifest::MAX_MANIFEST_BYTES;
 use model::reference::Reference;
 use model::remote_rules::upstream_path;
-use serde::Deserialize;
 use web::app::LOOP_MARK;
 
 use crate::egress::{
     EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
 };
 use challenge::BearerChallenge;
+use logins::{Login, LoginKey, Logins};
+pub(crate) use token_hosts::TokenHosts;
 
 /// The most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 /// The longest answer of a token endpoint.
 const MAX_TOKEN_BYTES: usize = 64 << 10;
-/// The lifetime of a token whose endpoint does not state it.
-const DEFAULT_TOKEN_LIFETIME: u64 = 60;
-/// The longest time for which a token is kept.
-const MAX_TOKEN_LIFETIME: u64 = 3_600;
 /// The longest time in which a manifest comes.
 const MANIFEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The media types of manifests that are asked for.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
-/// The largest number of tokens that are kept.
-const MAX_TOKENS: usize = 1_000;
 
 /// The client of all registries.
 pub(crate) struct UpstreamClient {
     clients: EgressClients,
-    tokens: Mutex<HashMap<TokenKey, HeldToken>>,
+    logins: Logins,
+    token_hosts: TokenHosts,
     /// The mark of requests of this process.
     mark: HeaderValue,
 }
@@ -64,14 +62,6 @@ struct FollowedAnswer {
     answer: EgressAnswer,
     /// `true` if it comes from the registry itself, and not from a place to which the registry redirects.
     is_own: bool,
-}
-
-/// The URL of the registry and the image that a token is for.
-type TokenKey = (String, String);
-
-struct HeldToken {
-    authorization: HeaderValue,
-    ends: Instant,
 }
 
 impl fmt::Debug for UpstreamClient {
@@ -91,46 +81,50 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(rules: Arc<EgressRules>, mark: HeaderValue) -> Self {
-        Self { clients: EgressClients::new(rules), tokens: Mutex::default(), mark }
+    pub(crate) fn new(rules: Arc<EgressRules>, token_hosts: TokenHosts, mark: HeaderValue) -> Self {
+        let clients = EgressClients::new(rules);
+        Self { clients, logins: Logins::default(), token_hosts, mark }
     }
 
-    /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200, or 206 if a part
-    /// is wanted.
+    /// Sends a request, with a token or a password if the registry wants one. Returns an answer with the status 200, or
+    /// 206 if a part is wanted.
     async fn ask(&self, request: RegistryRequest<'_>) -> Result<EgressAnswer, UpstreamProblem> {
-        let key = (request.image.url.to_owned(), request.image.image.to_owned());
-        let FollowedAnswer { answer, is_own } =
-            self.follow(&request, self.held_token(&key)).await?;
+        let key = LoginKey::new(request.image);
+        let held = self.logins.find(&key);
+        let FollowedAnswer { answer, is_own } = self.follow(&request, held.as_ref()).await?;
         // A place to which the registry redirects may not ask for a token that the registry would get.
-        let challenge = match answer.status() {
+        let login = match answer.status() {
             StatusCode::UNAUTHORIZED if is_own => {
-                answer.headers(WWW_AUTHENTICATE).find_map(BearerChallenge::parse)
+                self.log_in(&request, &answer, held.as_ref()).await?
             }
             _ => None,
         };
-        let answer = match challenge {
-            Some(challenge) => {
-                let token = self.fetch_token(&request, &challenge).await?;
-                let authorization = token.authorization.clone();
-                self.keep_token(key, token);
-                self.follow(&request, Some(authorization)).await?.answer
+        let has_logged_in = held.is_some() || login.is_some();
+        let FollowedAnswer { answer, is_own } = match login {
+            Some(login) => {
+                let followed = self.follow(&request, Some(&login)).await?;
+                self.logins.keep(key, login);
+                followed
             }
-            None => answer,
+            None => FollowedAnswer { answer, is_own },
         };
+        let used = request.image.credentials.is_some() && has_logged_in && is_own;
         match answer.status() {
             StatusCode::OK => Ok(answer),
             StatusCode::PARTIAL_CONTENT if request.start > 0 => Ok(answer),
+            _ if used => Err(refusal::read_to_credentials(request.image.url, answer).await),
             _ => Err(refusal::read(request.image.url, answer).await),
         }
     }
 
-    /// Sends a request, and follows redirects. The token goes to the registry alone, and not to where it sends us.
+    /// Sends a request, and follows redirects. The login is for the registry alone, and not for where it sends us.
     async fn follow(
         &self,
         request: &RegistryRequest<'_>,
-        authorization: Option<HeaderValue>,
+        login: Option<&Login>,
     ) -> Result<FollowedAnswer, UpstreamProblem> {
-        let mut url = request.url.clone();
+        let authorization = login.and_then(|login| login.authorization(request.image.credentials));
+        let (mut url, mut is_own) = (request.url.clone(), true);
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = HeaderMap::new();
             headers.insert(LOOP_MARK, self.mark.clone());
@@ -139,14 +133,15 @@ impl UpstreamClient {
                 let range = HeaderValue::from_str(&format!("bytes={}-", request.start));
                 headers.insert(RANGE, range.expect("a number"));
             }
-            if url.origin() == request.url.origin() {
-                headers.extend(authorization.clone().map(|token| (AUTHORIZATION, token)));
+            // Whoever got the request from the registry once chooses where it goes next.
+            is_own &= url.origin() == request.url.origin();
+            if is_own {
+                headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
             }
             let read = EgressRead { method: request.method.clone(), url: &url, headers };
             let answer = self.clients.read(read).await;
             let answer = answer.map_err(|error| send_problem(request.image.url, &error))?;
             if !answer.status().is_redirection() {
-                let is_own = url.origin() == request.url.origin();
                 return Ok(FollowedAnswer { answer, is_own });
             }
             let location = answer.header(LOCATION).and_then(|location| url.join(location).ok());
@@ -159,64 +154,67 @@ impl UpstreamClient {
         Err(problem(request, "redirects too often"))
     }
 
-    /// Gets a token for anonymous callers, as the challenge asks.
+    /// Does what the registry asks for in its refusal. `None` if it asks for nothing that is there, or for the password
+    /// that it has just refused.
+    async fn log_in(
+        &self,
+        request: &RegistryRequest<'_>,
+        refusal: &EgressAnswer,
+        held: Option<&Login>,
+    ) -> Result<Option<Login>, UpstreamProblem> {
+        let mut challenges = refusal.headers(WWW_AUTHENTICATE);
+        if let Some(challenge) = challenges.find_map(BearerChallenge::parse) {
+            return self.fetch_token(request, &challenge).await.map(Some);
+        }
+        let wants_password = refusal.headers(WWW_AUTHENTICATE).any(challenge::is_basic);
+        let was_refused = held.is_some_and(Login::is_password);
+        let has_password = request.image.credentials.is_some();
+        Ok((wants_password && has_password && !was_refused).then(Login::with_password))
+    }
+
+    /// Gets a token as the challenge asks: for the credentials, or for anonymous callers.
     async fn fetch_token(
         &self,
         request: &RegistryRequest<'_>,
         challenge: &BearerChallenge,
-    ) -> Result<HeldToken, UpstreamProblem> {
+    ) -> Result<Login, UpstreamProblem> {
         let mut url = Url::parse(&challenge.realm)
             .map_err(|_| problem(request, "names no place for tokens"))?;
         if url.scheme() != "https" && url.scheme() != request.url.scheme() {
             return Err(problem(request, "names a place for tokens without encryption"));
         }
-        let fields = [("service", &challenge.service), ("scope", &challenge.scope)];
+        let mut headers = HeaderMap::new();
+        let credentials = request.image.credentials;
+        if let Some(credentials) = credentials {
+            if !self.token_hosts.may_get_credentials(&request.url, &url) {
+                let host = url.host_str().unwrap_or_default();
+                let text = format!(
+                    "wants the credentials to be sent to {host}, which egress.token_hosts does not list"
+                );
+                return Err(UpstreamProblem::new(request.image.url, Problem::Credentials, text));
+            }
+            headers.insert(AUTHORIZATION, logins::basic(credentials));
+        }
+        let account = credentials.map_or("", |credentials| &credentials.username);
+        let fields =
+            [("service", &*challenge.service), ("scope", &*challenge.scope), ("account", account)];
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             url.query_pairs_mut().append_pair(name, value);
         }
-        let read = EgressRead { method: Method::GET, url: &url, headers: HeaderMap::new() };
+        let read = EgressRead { method: Method::GET, url: &url, headers };
         let answer = self.clients.read(read).await;
         let mut answer = answer.map_err(|error| send_problem(request.image.url, &error))?;
         if answer.status() != StatusCode::OK {
-            return Err(refusal::read(request.image.url, answer).await);
+            return Err(match credentials {
+                Some(_) => refusal::read_to_credentials(request.image.url, answer).await,
+                None => refusal::read(request.image.url, answer).await,
+            });
         }
         let body = answer.read_all(MAX_TOKEN_BYTES).await;
         let body = body.map_err(|error| send_problem(request.image.url, &error))?;
-        let token: Option<TokenAnswer> = body.and_then(|body| serde_json::from_slice(&body).ok());
-        let unusable = || problem(request, "gave no token that can be used");
-        let token = token.ok_or_else(unusable)?;
-        let text = token.token.or(token.access_token).ok_or_else(unusable)?;
-        let authorization = HeaderValue::from_str(&format!("Bearer {text}"));
-        let authorization = authorization.map_err(|_| unusable())?;
-        let lifetime = token.expires_in.unwrap_or(DEFAULT_TOKEN_LIFETIME).min(MAX_TOKEN_LIFETIME);
-        Ok(HeldToken { authorization, ends: Instant::now() + Duration::from_secs(lifetime) })
+        let login = body.and_then(|body| Login::read_token(&body));
+        login.ok_or_else(|| problem(request, "gave no token that can be used"))
     }
-
-    fn held_token(&self, key: &TokenKey) -> Option<HeaderValue> {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = tokens.get(key).filter(|held| held.ends > Instant::now());
-        held.map(|held| held.authorization.clone())
-    }
-
-    fn keep_token(&self, key: TokenKey, token: HeldToken) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.len() >= MAX_TOKENS {
-            let now = Instant::now();
-            tokens.retain(|_, held| held.ends > now);
-        }
-        if tokens.len() < MAX_TOKENS {
-            tokens.insert(key, token);
-        }
-    }
-}
-
-/// The answer of a token endpoint.
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-    /// The lifetime in seconds.
-    expires_in: Option<u64>,
 }
 
 impl UpstreamRegistry for UpstreamClient {
@@ -315,7 +313,7 @@ fn manifest_request<'a>(
 
 /// Returns the URL of a part of an image. A URL with a path names a part of a registry.
 fn part_url(image: UpstreamImage<'_>, part: &str) -> Result<Url, UpstreamProblem> {
-    let UpstreamImage { url, image: name } = image;
+    let UpstreamImage { url, image: name, .. } = image;
     registry_url(url, &format!("{}/{part}", upstream_path(url, name)))
 }
 
@@ -368,7 +366,7 @@ mod tests {
 
     #[track_caller]
     fn check(url: &str, image: &str, expected: &str) {
-        let image = UpstreamImage { url, image };
+        let image = UpstreamImage { url, image, credentials: None };
         let url = part_url(image, "manifests/1").expect("a URL");
         assert_eq!(url.as_str(), expected);
     }

@@ -155,6 +155,16 @@ impl AuditLog {
         }
     }
 
+    /// Records that the operator changed a secret, and how that ended. `method` is the method of Secret Manager that
+    /// does the same.
+    pub fn record_secret(&self, method: &str, resource: &str, code: AuditCode, problem: &str) {
+        if let Some(sink) = &self.0 {
+            let record = AuditRecord::secret(sink.clock.now(), method, resource);
+            let outcome = Some((code, problem.to_owned()));
+            sink.send(Box::new(AuditRecord { outcome, ..record }));
+        }
+    }
+
     /// Waits until all entries so far are written, but not beyond the deadline.
     pub async fn flush(&self, deadline: Instant) {
         let Some(sink) = &self.0 else { return };

@@ -6,7 +6,7 @@ use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
 use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, policies, upstream_tags, upstreams};
+use meta::{Id, Tx, cleanups, epochs, policies, secrets, upstream_tags, upstreams};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::SortDirection;
@@ -235,6 +235,7 @@ impl Engine {
             let details = find_details(tx, &name)?;
             repositories::hide(tx, &details.id, now)?;
             upstreams::delete_all(tx, &details.id)?;
+            secrets::delete_use(tx, &details.id)?;
             cleanups::unschedule(tx, &details.id)?;
             policies::delete(tx, &name.to_string())?;
             meta::gc_queue::enqueue(tx, ReviewKind::Repository, &[details.id.to_string()], now)?;

@@ -11,10 +11,12 @@ use meta::{Id, Tx, epochs};
 use model::name::RepositoryName;
 use model::permissions::artifactregistry;
 use model::repository::{ModeName, RepositoryMode};
+use model::secret::SecretName;
 
 use crate::access::find_repository;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::remote_credentials::store_secret_use;
 
 /// The field that errors about upstreams name.
 const FIELD: &str = "repository";
@@ -32,6 +34,8 @@ pub struct NewUpstreams {
     pub mode: RepositoryMode,
     /// The upstreams that the caller was found to have the permission to read.
     pub readable: HashSet<RepositoryName>,
+    /// The secret of the credentials, which the repository was found to have the right to use.
+    pub secret: Option<SecretName>,
 }
 
 /// A change of what a virtual repository reads, by the administrators of its upstream.
@@ -136,6 +140,7 @@ pub(crate) fn store_upstreams(
     now: i64,
 ) -> Result<(), EngineError> {
     let repository = find_repository(tx, name)?;
+    store_secret_use(tx, &repository.id, new.secret.as_ref(), added_by, now)?;
     let added = upstreams::list(tx, &repository.id)?;
     let wanted: HashSet<&RepositoryName> = new.mode.own_upstreams().into_iter().collect();
     // A stop stays: the administrators of the virtual repository could lift it otherwise, by adding the upstream anew.

@@ -28,8 +28,11 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::flights::ResultSender;
 use crate::remote_fetch::{FetchKey, FetchOutcome, FetchedBlob, Freshness};
-use crate::upstream_registry::{UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem};
-use crate::upstream_set::{RemoteRegistry, RemoteRepository};
+use crate::remote_registry::RemoteRegistry;
+use crate::upstream_registry::{
+    RegistryCredentials, UpstreamImage, UpstreamProblem, UpstreamProblemKind as Problem,
+};
+use crate::upstream_set::RemoteRepository;
 
 /// The time for which a tag is served without asking the upstream.
 const FRESH_FOR: Duration = Duration::from_secs(3600);
@@ -57,7 +60,7 @@ const FETCHER: &str = "system:remote-repository";
 pub(crate) struct RemoteSource {
     /// The access by which fetched content is stored.
     pub(super) store: RepoAccess<Push>,
-    registry: RemoteRegistry,
+    registry: Arc<RemoteRegistry>,
 }
 
 impl Engine {
@@ -69,7 +72,7 @@ impl Engine {
         &self,
         mut repository: RepositoryRow,
         target: ImageTarget,
-        registry: RemoteRegistry,
+        registry: Arc<RemoteRegistry>,
     ) -> Result<RemoteSource, EngineError> {
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
         // A manifest is stored before the content that it names.
@@ -106,8 +109,17 @@ impl RemoteSource {
         &self.store.image.holding
     }
 
-    pub(super) fn upstream_image(&self) -> UpstreamImage<'_> {
-        UpstreamImage { url: &self.registry.url, image: self.store.image.image_name() }
+    pub(super) fn upstream_image<'a>(
+        &'a self,
+        credentials: Option<&'a RegistryCredentials>,
+    ) -> UpstreamImage<'a> {
+        let url = &self.registry.url;
+        UpstreamImage { url, image: self.store.image.image_name(), credentials }
+    }
+
+    /// Returns the credentials for a request that is about to be made.
+    pub(super) async fn credentials(&self) -> Result<Option<RegistryCredentials>, UpstreamProblem> {
+        self.engine().registry_credentials(&self.registry).await
     }
 
     pub(super) fn problem(&self, kind: Problem, text: impl Into<String>) -> UpstreamProblem {
@@ -222,7 +234,8 @@ impl RemoteSource {
         cached: &Digest,
     ) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let asking = upstream.find_digest(self.upstream_image(), reference);
+        let credentials = self.credentials().await?;
+        let asking = upstream.find_digest(self.upstream_image(credentials.as_ref()), reference);
         match timeout(MAX_REVALIDATION, asking).await {
             Ok(Ok(Some(digest))) if digest == *cached => Ok(()),
             // A registry may answer GET where it refuses HEAD.
@@ -236,7 +249,9 @@ impl RemoteSource {
 
     async fn fetch_manifest(&self, reference: &Reference) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
-        let fetching = upstream.fetch_manifest(self.upstream_image(), reference);
+        let credentials = self.credentials().await?;
+        let image = self.upstream_image(credentials.as_ref());
+        let fetching = upstream.fetch_manifest(image, reference);
         let fetched = timeout(MANIFEST_TIME, fetching).await.map_err(|_| self.late())??;
         let digest = match (reference, &fetched.digest) {
             (Reference::Digest(digest), _) | (Reference::Tag(_), Some(digest)) => digest.clone(),

@@ -363,7 +363,10 @@ impl<'a> ResumedBytes<'a> {
         }
         let source = self.source;
         let upstream = &source.engine().settings.upstreams;
-        let blob = upstream.open_blob(source.upstream_image(), self.digest, self.at).await?;
+        let credentials = source.credentials().await?;
+        let blob = upstream
+            .open_blob(source.upstream_image(credentials.as_ref()), self.digest, self.at)
+            .await?;
         if blob.start > self.at {
             return Err(source.problem(Problem::Wrong, "sent another part than it was asked for"));
         }

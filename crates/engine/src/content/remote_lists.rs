@@ -131,15 +131,17 @@ impl RemoteSource {
 
     async fn fetch_list(&self, list: &UpstreamList) -> Result<(), UpstreamProblem> {
         let upstream = &self.engine().settings.upstreams;
+        let credentials = self.credentials().await?;
+        let image = self.upstream_image(credentials.as_ref());
         match list {
             UpstreamList::Tags => {
-                let listing = upstream.list_tags(self.upstream_image());
+                let listing = upstream.list_tags(image);
                 let tags = timeout(LIST_TIME, listing).await.map_err(|_| self.late())??;
                 let tags = tags.into_iter().filter(|tag| tag.parse::<Tag>().is_ok()).collect();
                 self.record_tags(tags).await.map_err(|error| self.not_stored(&error))?;
             }
             UpstreamList::Referrers(subject) => {
-                let listing = upstream.list_referrers(self.upstream_image(), subject);
+                let listing = upstream.list_referrers(image, subject);
                 let referrers = timeout(LIST_TIME, listing).await.map_err(|_| self.late())??;
                 for digest in referrers {
                     // One that cannot be fetched does not hide the others.

@@ -6,8 +6,10 @@ use engine::{EngineError, ListQuery, NewRepository, NewUpstreams, PageRequest, S
 use identity::Caller;
 use model::list_filter::ListFilter;
 use model::name::RepositoryName;
-use model::repository::RepositoryMode;
+use model::repository::{RemoteUpstream, RepositoryMode};
 use model::resource::Resource;
+use model::secret::SecretName;
+use model::upstream_credentials::{CREDENTIALS_FIELD, UpstreamCredentials};
 use prost_types::Any;
 use proto::google::devtools::artifactregistry::v1::{
     CreateRepositoryRequest, DeleteRepositoryRequest, GetRepositoryRequest,
@@ -17,13 +19,14 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::OperationParent;
+use super::remote_config::{keep_unnamed_parts, without_empty_credentials};
 use super::repository_checks as checks;
 use super::repository_message::{self as message, UpdateMask};
 use super::{
     ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
     names, page_size, trail,
 };
-use model::permissions::artifactregistry;
+use model::permissions::{artifactregistry, secretmanager};
 use web::audit::AuditRecorder;
 
 pub(super) async fn list(
@@ -71,7 +74,7 @@ pub(super) async fn create(
 ) -> ServiceAnswer<Operation> {
     let (admitted, trail) = (admitted(&request)?, trail(&request));
     let CreateRepositoryRequest { parent, repository_id, repository } = request.into_inner();
-    let repository = repository.unwrap_or_default();
+    let repository = without_empty_credentials(repository.unwrap_or_default());
     services.check_location(&parent)?;
     checks::check_new(&parent, &repository_id, &repository)?;
     let name = format!("{parent}/repositories/{repository_id}");
@@ -80,7 +83,11 @@ pub(super) async fn create(
     if let Ok(Resource::Repository(name)) = name.parse() {
         services.check_registry(&repository, &mode).await?;
         let adding = UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &name };
-        change.upstreams = Some(services.check_upstreams(adding, mode).await?);
+        let credentials = message::credentials(&repository)?;
+        let mut upstreams = services.check_upstreams(&adding, mode).await?;
+        upstreams.secret =
+            services.check_credentials(&adding, &upstreams.mode, credentials).await?;
+        change.upstreams = Some(upstreams);
     }
     let new = NewRepository { id: repository_id, mode: message::mode(&repository)?, change };
     let created = services.app.engine.create_repository(&admitted, new).await.map_err(failed)?;
@@ -106,18 +113,28 @@ pub(super) async fn update(
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
+    let merged = keep_unnamed_parts(&before, merged, &mask);
     let mut change = message::change(&merged, &mask)?;
     // A change of other fields adds no upstream.
     if mask.changes_mode_config() {
         let adding =
             UpstreamCheck { caller: admitted.caller(), trail: &trail, name: &current.name };
         let mode = message::upstreams(&merged)?;
-        let before = message::upstreams(&before).ok();
-        let before = before.as_ref().and_then(RepositoryMode::registry_url);
-        if before != mode.registry_url() {
+        let registry_before = message::upstreams(&before).ok();
+        let registry_before = registry_before.as_ref().and_then(RepositoryMode::registry_url);
+        if registry_before != mode.registry_url() {
             services.check_registry(&merged, &mode).await?;
         }
-        change.upstreams = Some(services.check_upstreams(adding, mode).await?);
+        let credentials = message::credentials(&merged)?;
+        let mut upstreams = services.check_upstreams(&adding, mode).await?;
+        upstreams.secret = if is_same_login(&before, &merged)
+            && services.keeps_secret(&current.name, credentials.as_ref()).await?
+        {
+            credentials.map(|credentials| credentials.secret.secret)
+        } else {
+            services.check_credentials(&adding, &upstreams.mode, credentials).await?
+        };
+        change.upstreams = Some(upstreams);
     }
     let changed = engine.update_repository(&admitted, change).await.map_err(failed)?;
     Ok(Response::new(message::write(&changed, &services.app)))
@@ -164,10 +181,10 @@ impl ApiServices {
     /// Checks that the caller may read the upstreams that it adds. The repository shows their content to other callers.
     async fn check_upstreams(
         &self,
-        adding: UpstreamCheck<'_>,
+        adding: &UpstreamCheck<'_>,
         mode: RepositoryMode,
     ) -> Result<NewUpstreams, Status> {
-        let UpstreamCheck { caller, trail, name } = adding;
+        let &UpstreamCheck { caller, trail, name } = adding;
         let engine = &self.app.engine;
         let mut readable = HashSet::new();
         for upstream in engine.upstreams_to_add(name, &mode).await.map_err(failed)? {
@@ -179,8 +196,55 @@ impl ApiServices {
             admitted.map_err(failed)?;
             readable.insert(upstream);
         }
-        Ok(NewUpstreams { mode, readable })
+        Ok(NewUpstreams { mode, readable, secret: None })
     }
+
+    /// Checks that the repository may use a secret, and that the secret fits the upstream. A secret of another project
+    /// needs a caller who may read that one: nobody else learns whether it is there.
+    async fn check_credentials(
+        &self,
+        adding: &UpstreamCheck<'_>,
+        mode: &RepositoryMode,
+        credentials: Option<UpstreamCredentials>,
+    ) -> Result<Option<SecretName>, Status> {
+        let &UpstreamCheck { caller, trail, name } = adding;
+        let Some(UpstreamCredentials { secret, .. }) = credentials else { return Ok(None) };
+        let RepositoryMode::Remote(RemoteUpstream::Url(url)) = mode else {
+            return Err(bad_field(CREDENTIALS_FIELD, "only an upstream with a URL takes them"));
+        };
+        let engine = &self.app.engine;
+        if secret.secret.project != name.project {
+            let resource = Resource::Project(secret.secret.project.clone());
+            let access = secretmanager::VERSIONS_ACCESS;
+            let admitted = engine.identity().admit(caller, access, resource.clone()).await;
+            let admitted = admitted.map_err(EngineError::from);
+            trail.note_check(access, &resource, &admitted);
+            admitted.map_err(failed)?;
+        }
+        engine.check_secret(&secret, url).await.map_err(failed)?;
+        Ok(Some(secret.secret))
+    }
+
+    /// Returns whether the repository uses the secret of these credentials already.
+    async fn keeps_secret(
+        &self,
+        name: &RepositoryName,
+        credentials: Option<&UpstreamCredentials>,
+    ) -> Result<bool, Status> {
+        let Some(credentials) = credentials else { return Ok(false) };
+        let secret = &credentials.secret.secret;
+        self.app.engine.uses_secret(name, secret).await.map_err(failed)
+    }
+}
+
+/// Returns whether an update leaves the upstream and its credentials as they are. It needs no permission then, and no
+/// secret that can be used.
+fn is_same_login(before: &Repository, after: &Repository) -> bool {
+    let login = |repository: &Repository| {
+        let mode = message::upstreams(repository).ok()?;
+        Some((mode, message::credentials(repository).ok()?))
+    };
+    login(before).is_some() && login(before) == login(after)
 }
 
 /// A request to add upstreams to the repository `name`.

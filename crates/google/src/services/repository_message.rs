@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use engine::{Repository as StoredRepository, RepositoryChange, UpstreamValidation};
 use model::remote_rules::RemoteRules;
 use model::repository::{ModeError, ModeName, RepositoryMode};
+use model::upstream_credentials::UpstreamCredentials;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
@@ -93,19 +94,22 @@ impl UpdateMask {
         self.has("remote_repository_config") || self.has("virtual_repository_config")
     }
 
-    /// Returns whether the mask has exactly this path.
-    fn names(&self, path: &str) -> bool {
-        self.0.as_ref().is_some_and(|paths| paths.contains(path))
+    /// Returns whether the mask has all fields.
+    pub(super) fn is_all(&self) -> bool {
+        self.0.is_none()
     }
-}
 
-impl UpdateMask {
-    /// Returns whether the mask has this path, or one within it.
-    fn names_within(&self, path: &str) -> bool {
+    /// Returns whether the mask has this path, or one below it.
+    pub(super) fn names_within(&self, path: &str) -> bool {
         let is_within = |named: &String| {
             named.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.0.as_ref().is_some_and(|paths| paths.iter().any(is_within))
+    }
+
+    /// Returns whether the mask has exactly this path.
+    pub(super) fn names(&self, path: &str) -> bool {
+        self.0.as_ref().is_some_and(|paths| paths.contains(path))
     }
 }
 
@@ -214,6 +218,15 @@ pub(super) fn validation(repository: &Repository) -> UpstreamValidation {
         }
         _ => UpstreamValidation::Ask,
     }
+}
+
+/// Returns the credentials with which a remote repository is to ask its upstream.
+///
+/// # Errors
+/// Fails if they are not valid.
+pub(super) fn credentials(repository: &Repository) -> Result<Option<UpstreamCredentials>, Status> {
+    UpstreamCredentials::parse(&to_json(&stored_fields(repository))?)
+        .map_err(|error| bad_field(error.field, error.problem))
 }
 
 /// Refuses a change of the mode or the format.

@@ -1,7 +1,7 @@
-//! The keys that are sealed in the database, and the master key that has to open them.
+//! The keys and secrets that are sealed in the database, and the master key that has to open them.
 
 use meta::events::{self, EventAction};
-use meta::{Meta, accounts, epochs, signing_keys};
+use meta::{Id, Meta, accounts, epochs, secrets, signing_keys};
 use model::principal::AccountEmail;
 
 use crate::accounts::first_owner::{OPERATOR_PRINCIPAL, organization_event};
@@ -12,45 +12,56 @@ use crate::identity::Identity;
 /// The most keys that are read at once.
 const KEYS_PER_READ: i64 = 100;
 
-/// The keys that were replaced because the lost master key had sealed them.
+/// The keys that were replaced, and the secrets that were deleted, because the lost master key had sealed them.
 #[derive(Debug, Default)]
 pub struct LostSeals {
     /// The number of keys that signed tokens. Every token that was made until now is void.
     pub signing_keys: u64,
     /// The accounts whose system-managed key was replaced. Signatures of the old keys cannot be checked any more.
     pub accounts: Vec<String>,
+    /// The versions of secrets that were deleted, because nobody can open them any more.
+    pub secrets: Vec<String>,
 }
 
-/// Returns whether a database has sealed keys that are still in use.
+/// The order in which all secrets are read begins after this id.
+fn before_all_secrets() -> Id {
+    Id::from([0; 16])
+}
+
+/// Returns whether a database has sealed keys or secrets that are still in use.
 ///
 /// # Errors
 /// Fails if the database fails.
 pub async fn holds_sealed_keys(meta: &Meta, now: Micros) -> Result<bool, IdentityError> {
     meta.read(move |tx| {
         let signing = !signing_keys::list_valid(tx, now)?.is_empty();
-        Ok::<_, IdentityError>(signing || accounts::find_last_sealed_key(tx)?.is_some())
+        let secrets = !secrets::list_sealed(tx, &before_all_secrets(), 0, 1)?.is_empty();
+        Ok::<_, IdentityError>(signing || secrets || accounts::find_last_sealed_key(tx)?.is_some())
     })
     .await
 }
 
 impl Identity {
     /// Returns whether the master key opens the sealed keys in the database. Of the system-managed keys, only the last
-    /// one is tried.
+    /// one is tried, and of the secrets the first one.
     ///
     /// # Errors
     /// Fails if the database fails.
     pub async fn opens_sealed_keys(&self) -> Result<bool, IdentityError> {
         let now = self.clock.now();
         let reading = self.read(move |tx| {
-            Ok((signing_keys::list_valid(tx, now)?, accounts::find_last_sealed_key(tx)?))
+            let first_secret = secrets::list_sealed(tx, &before_all_secrets(), 0, 1)?.pop();
+            let last_account_key = accounts::find_last_sealed_key(tx)?;
+            Ok((signing_keys::list_valid(tx, now)?, last_account_key, first_secret))
         });
-        let (signing_keys, last_account_key) = reading.await?;
+        let (signing_keys, last_account_key, first_secret) = reading.await?;
         let of_tokens = signing_keys.iter().map(|key| (&key.id, &key.sealed_private_key));
         let of_account = last_account_key
             .as_ref()
             .and_then(|key| Some((&key.id, key.sealed_private_key.as_ref()?)));
         let mut sealed_keys = of_tokens.chain(of_account);
-        Ok(sealed_keys.all(|(id, sealed)| self.master.open(id, sealed).is_ok()))
+        let opens_secret = first_secret.is_none_or(|secret| self.open_sealed(&secret).is_some());
+        Ok(opens_secret && sealed_keys.all(|(id, sealed)| self.master.open(id, sealed).is_ok()))
     }
 
     /// Replaces the system-managed keys that the master key does not open, and then deletes the keys that sign tokens.
@@ -75,8 +86,26 @@ impl Identity {
                 }
             }
         }
+        lost.secrets = self.delete_lost_secrets().await?;
         lost.signing_keys = self.delete_signing_keys().await?;
         Ok(lost)
+    }
+
+    /// Deletes the versions of secrets that the master key does not open. Returns their names.
+    async fn delete_lost_secrets(&self) -> Result<Vec<String>, IdentityError> {
+        let (mut lost, mut secret, mut number) = (Vec::new(), before_all_secrets(), 0);
+        loop {
+            let reading =
+                self.read(move |tx| Ok(secrets::list_sealed(tx, &secret, number, KEYS_PER_READ)?));
+            let page = reading.await?;
+            let Some(last) = page.last() else { return Ok(lost) };
+            (secret, number) = (last.secret.id, last.version.number);
+            for sealed in page.iter().filter(|sealed| self.open_sealed(sealed).is_none()) {
+                let (id, number) = (sealed.secret.id, sealed.version.number);
+                self.write(move |tx| Ok(secrets::delete_version(tx, &id, number)?)).await?;
+                lost.push(format!("{}/versions/{number}", sealed.secret.name));
+            }
+        }
     }
 
     async fn renew_sealed_key(&self, old: &accounts::AccountKeyRow) -> Result<(), IdentityError> {

@@ -4,8 +4,8 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
-    images, operations, outbox, packages, repositories, revoked_tokens, rules, tags, uploads,
-    upstream_tags, upstreams, versions,
+    images, operations, outbox, packages, repositories, revoked_tokens, rules, secrets, tags,
+    uploads, upstream_tags, upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -97,6 +97,9 @@ on_each! {
         check(db, versions::ADOPT_SQL, &[limit]).await;
         check(db, rules::LIST_SQL, &[id, text, limit]).await;
         check(db, rules::OF_SQL, &[id, text, text]).await;
+        check(db, secrets::LIST_SQL, &[text, text, limit]).await;
+        check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
+        check(db, secrets::USERS_SQL, &[text, text, limit]).await;
         check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
         check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;

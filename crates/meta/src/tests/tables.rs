@@ -2,6 +2,7 @@
 
 use model::digest::Digest;
 use model::name::Location;
+use model::secret::{SecretName, SecretVersion};
 
 use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
@@ -13,7 +14,7 @@ use crate::tags::TagChange;
 use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
 use crate::{
     Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
-    tags, usage, versions,
+    secrets, tags, usage, versions,
 };
 
 /// Creates an image with the manifests `m0`, `m1`, …, which have no references.
@@ -301,6 +302,52 @@ on_each! {
             let all = events::list_after(tx, &parsed(&"0".repeat(32)), 10)?;
             assert_eq!(all.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), written);
             assert_eq!(events::list_after(tx, &all[0].0, 1)?, all[1..2]);
+            Ok(())
+        }).await;
+    }
+
+    async fn secrets_have_versions_and_users(db: &TestDatabase) {
+        db.write(|tx| {
+            let name: SecretName = "projects/p/secrets/s".parse().expect("a name");
+            assert_eq!(secrets::find(tx, &name)?, None);
+            let row = secrets::SecretRow { id: Id::new(), name: name.clone(), origin: "https://a".into(), last_version: 0, created_at: NOW };
+            secrets::insert(tx, &row)?;
+            for number in [1, 2] {
+                let version = secrets::SecretVersionRow { number, sealed_value: vec![7], enabled: true, created_at: NOW };
+                secrets::insert_version(tx, &row.id, &version)?;
+            }
+            let found = secrets::find(tx, &name)?.expect("stored");
+            assert_eq!(found, secrets::SecretRow { last_version: 2, ..row });
+            let numbers = |tx: &mut Tx<'_>| Ok::<_, MetaError>(
+                secrets::list_versions(tx, &found.id)?.iter().map(|version| (version.number, version.enabled)).collect::<Vec<_>>(),
+            );
+            assert_eq!(secrets::set_enabled(tx, &found.id, 1, false)?, 1);
+            assert_eq!(secrets::set_enabled(tx, &found.id, 3, false)?, 0);
+            assert_eq!(numbers(tx)?, [(1, false), (2, true)]);
+            let latest = |tx: &mut Tx<'_>| Ok::<_, MetaError>(
+                secrets::find_version(tx, &found.id, SecretVersion::Latest)?.map(|version| version.number),
+            );
+            assert_eq!(latest(tx)?, Some(2));
+            assert_eq!(secrets::list_sealed(tx, &Id::from([0; 16]), 0, 10)?.len(), 2);
+            assert_eq!(secrets::list_sealed(tx, &found.id, 1, 10)?[0].version.number, 2);
+            assert_eq!(secrets::delete_version(tx, &found.id, 2)?, 1);
+            assert_eq!(latest(tx)?, Some(1));
+            let first = secrets::find_version(tx, &found.id, SecretVersion::Number(1))?.expect("stored");
+            assert_eq!((first.sealed_value, first.enabled), (vec![7], false));
+            assert_eq!(secrets::list(tx, "", "", 10)?.as_slice(), std::slice::from_ref(&found));
+            assert!(secrets::list(tx, "p", "s", 10)?.is_empty());
+            let repository = ensure_image(tx, "r", "i")?.repository;
+            for added_by in ["user:a", "user:b"] {
+                let new = secrets::SecretUse { secret: name.clone(), added_by: added_by.into(), added_at: NOW };
+                secrets::set_use(tx, &repository, &new)?;
+                assert_eq!(secrets::find_use(tx, &repository)?, Some(new));
+            }
+            assert_eq!(secrets::list_users(tx, &name, 10)?, [repository_name("r")]);
+            assert_eq!(secrets::delete(tx, &found.id)?, 1);
+            assert!(secrets::list_sealed(tx, &Id::from([0; 16]), 0, 10)?.is_empty());
+            assert!(secrets::find_use(tx, &repository)?.is_some(), "the secret may come back");
+            assert_eq!(secrets::delete_use(tx, &repository)?, 1);
+            assert_eq!(secrets::find_use(tx, &repository)?, None);
             Ok(())
         }).await;
     }

@@ -30,6 +30,10 @@ impl OciError {
             UpstreamProblemKind::NotStored => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, hint)
             }
+            UpstreamProblemKind::Credentials => {
+                let hint = "ask who administers the repository: its credentials for the upstream do not work";
+                Self::new(StatusCode::BAD_GATEWAY, "UNAVAILABLE", message, hint)
+            }
             UpstreamProblemKind::Failed
             | UpstreamProblemKind::Unreachable
             | UpstreamProblemKind::Wrong => {

@@ -240,14 +240,16 @@ pub struct EgressSettings {
     pub proxy: String,
     /// The networks, addresses and host names that are reached without the proxy.
     pub no_proxy: Vec<String>,
+    /// The hosts that give tokens for the credentials of registries at other hosts.
+    pub token_hosts: Vec<String>,
 }
 
 impl fmt::Debug for EgressSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allow, proxy, no_proxy } = self;
+        let Self { allow, proxy, no_proxy, token_hosts } = self;
         let mut shown = f.debug_struct("EgressSettings");
         shown.field("allow", allow).field("has_proxy", &!proxy.is_empty());
-        shown.field("no_proxy", no_proxy).finish()
+        shown.field("no_proxy", no_proxy).field("token_hosts", token_hosts).finish()
     }
 }
 

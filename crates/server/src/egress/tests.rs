@@ -9,7 +9,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 fn rules(allow: &[&str]) -> EgressRules {
-    let settings = EgressSettings { allow: texts(allow), ..EgressSettings::default() };
+    let settings = EgressSettings { allow: texts(allow), ..EgressSettings::default(), ..EgressSettings::default() };
     EgressRules::read(&settings, &[]).expect("settings")
 }
 

@@ -100,7 +100,7 @@ fn refuse<T>(data: &DataFolder, problem: &str) -> anyhow::Result<T> {
 }
 
 fn log_renewed_keys(lost: &LostSeals) {
-    let LostSeals { signing_keys, accounts } = lost;
+    let LostSeals { signing_keys, accounts, secrets } = lost;
     tracing::warn!(
         "--new-master-key: every token that was made until now is void ({signing_keys} keys that signed them are gone): \
          sign in again. Key files stay good. The system-managed keys of {} accounts are new, and what the old ones \
@@ -113,5 +113,11 @@ fn log_renewed_keys(lost: &LostSeals) {
     let unlogged = accounts.len().saturating_sub(MAX_LOGGED_ACCOUNTS);
     if unlogged > 0 {
         tracing::warn!("--new-master-key: and those of {unlogged} more accounts");
+    }
+    // The operator has to add each of them again, so that all are named.
+    for secret in secrets {
+        tracing::warn!(
+            "--new-master-key: {secret} is deleted, because nothing opens it any more: add its value again"
+        );
     }
 }

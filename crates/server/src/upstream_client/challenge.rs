@@ -11,6 +11,11 @@ pub(super) struct BearerChallenge {
     pub(super) scope: String,
 }
 
+/// Returns whether the value of `WWW-Authenticate` asks for a user name and a password (RFC 7617).
+pub(super) fn is_basic(header: &str) -> bool {
+    header.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"))
+}
+
 impl BearerChallenge {
     /// Reads the value of `WWW-Authenticate`. Returns `None` for another scheme, and for a challenge without a realm.
     pub(super) fn parse(header: &str) -> Option<Self> {
@@ -63,6 +68,7 @@ mod tests {
         );
         check("Bearer realm=https://a.test/t,service=s", Some(["https://a.test/t", "s", ""]));
         check("Basic realm=\"x\"", None);
+        assert!(is_basic("basic realm=\"x\"") && is_basic("Basic") && !is_basic("Bearer basic"));
         check("Bearer", None);
         check("Bearer service=\"s\"", None);
         check("Bearer realm=\"open", None);

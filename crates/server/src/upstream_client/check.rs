@@ -9,7 +9,7 @@ use crate::egress::EgressAnswer;
 
 /// Asks the registry at `url`. An answer that wants a credential is one of a registry, too.
 pub(super) async fn ask(client: &UpstreamClient, url: &str) -> Result<(), UpstreamProblem> {
-    let image = UpstreamImage { url, image: "" };
+    let image = UpstreamImage { url, image: "", credentials: None };
     let request = RegistryRequest {
         method: Method::GET,
         image,

@@ -47,6 +47,17 @@ pub(super) async fn read(url: &str, mut answer: EgressAnswer) -> UpstreamProblem
     UpstreamProblem::new(url, kind, text)
 }
 
+/// Reads an answer as [`read`] does, from a place that got the credentials.
+pub(super) async fn read_to_credentials(url: &str, answer: EgressAnswer) -> UpstreamProblem {
+    let is_refusal = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let problem = read(url, answer).await;
+    if !is_refusal {
+        return problem;
+    }
+    let text = format!("refused the credentials: it {}", problem.text);
+    UpstreamProblem { kind: Problem::Credentials, text, ..problem }
+}
+
 /// Returns the code and the message of the first error, after a colon, or nothing if the body is no such error.
 fn shown_reason(body: &[u8]) -> String {
     let Ok(OciErrors { errors }) = serde_json::from_slice(body) else { return String::new() };

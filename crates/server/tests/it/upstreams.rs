@@ -3,6 +3,7 @@
 mod administration;
 mod checked;
 mod cold;
+mod credentials;
 mod explained;
 mod failing;
 mod hostile;

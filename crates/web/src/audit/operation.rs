@@ -127,6 +127,7 @@ impl AuditedOperation {
             "google.iam.credentials.v1" => "iamcredentials.googleapis.com",
             "google.cloud.resourcemanager.v1" => "cloudresourcemanager.googleapis.com",
             "google.api.serviceusage.v1" => "serviceusage.googleapis.com",
+            "google.cloud.secretmanager.v1" => "secretmanager.googleapis.com",
             _ => ARTIFACT_REGISTRY,
         };
         let begins_with = |words: &[&str]| words.iter().any(|word| name.starts_with(word));

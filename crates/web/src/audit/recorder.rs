@@ -109,6 +109,17 @@ impl AuditRecord {
         }
     }
 
+    /// Creates the entry about the operator, who changed a secret.
+    pub(super) fn secret(now: i64, method: &str, resource: &str) -> Self {
+        let method = format!("google.cloud.secretmanager.v1.SecretManagerService.{method}");
+        Self {
+            operation: AuditedOperation::rpc(&method, None),
+            email: Some(OPERATOR_PRINCIPAL.to_owned()),
+            resource: resource.to_owned(),
+            ..Self::new(now)
+        }
+    }
+
     pub(super) fn set_user_agent(&mut self, agent: &[u8]) {
         self.user_agent =
             String::from_utf8_lossy(agent).chars().take(MAX_AGENT_CHARACTERS).collect();

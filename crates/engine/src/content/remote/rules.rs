@@ -8,9 +8,9 @@ use model::remote_rules::upstream_path;
 use super::{KnownReference, RemoteSource};
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
+use crate::remote_registry::RemoteRegistry;
 use crate::tags::tag_write::delete_tag;
 use crate::upstream_registry::{UpstreamProblem, UpstreamProblemKind as Problem};
-use crate::upstream_set::RemoteRegistry;
 
 impl RemoteRegistry {
     /// Refuses an image that the repository does not serve.

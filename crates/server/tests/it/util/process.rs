@@ -1,5 +1,6 @@
 //! The `berth` command as a process. Tests look at its log and its signals.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -81,6 +82,16 @@ pub(crate) fn berth_command_with_files(arguments: &[&str], (soft, hard): (u64, u
 
 pub(crate) fn run_berth(arguments: &[&str]) -> Output {
     berth_command(arguments).output().expect("it runs")
+}
+
+/// Runs a command to its end, with this input.
+pub(crate) fn run_berth_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = berth_command(arguments);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = piped.spawn().expect("it runs");
+    // A command that is refused before it reads closes the pipe.
+    let _ = running.stdin.take().expect("piped").write_all(input);
+    running.wait_with_output().expect("it ends")
 }
 
 /// The `berth` command, whose log is thrown away.

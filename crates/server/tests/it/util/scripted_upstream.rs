@@ -41,6 +41,8 @@ pub(crate) enum UpstreamAnswer {
     Breaking { bytes: Bytes, after: usize, ranges: bool },
     /// Content whose first bytes are sent at once, and whose rest waits for the gate.
     Gated { bytes: Bytes, first: usize, gate: Arc<Semaphore> },
+    /// One answer to requests with this value of `Authorization`, and another to all others.
+    Guarded { authorization: String, content: Box<UpstreamAnswer>, refusal: Box<UpstreamAnswer> },
     /// No answer.
     Hang,
 }
@@ -56,6 +58,18 @@ impl UpstreamAnswer {
         Self::Status { status: 307, header: ("location", to.into()), body: String::new() }
     }
 
+    /// A refusal with a challenge.
+    pub(crate) fn challenge(challenge: impl Into<String>) -> Self {
+        let header = ("www-authenticate", challenge.into());
+        Self::Status { status: 401, header, body: String::new() }
+    }
+
+    /// This answer to requests with a value of `Authorization`, and a refusal to all others.
+    pub(crate) fn guarded(self, authorization: impl Into<String>, refusal: Self) -> Self {
+        let (content, refusal) = (Box::new(self), Box::new(refusal));
+        Self::Guarded { authorization: authorization.into(), content, refusal }
+    }
+
     /// These bytes as a blob.
     pub(crate) fn blob(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -68,7 +82,15 @@ impl UpstreamAnswer {
 pub(crate) struct AskedRequest {
     /// The method and the path.
     pub(crate) line: String,
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
+}
+
+impl AskedRequest {
+    /// The value of `Authorization`, or an empty text.
+    pub(crate) fn authorization(&self) -> &str {
+        self.headers.get("authorization").map_or("", |value| value.to_str().expect("text"))
+    }
 }
 
 /// The registry. It ends with the test's runtime.
@@ -94,14 +116,22 @@ impl ScriptedUpstream {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let path = request.uri().path().to_owned();
                     let line = format!("{} {path}", request.method());
+                    let query = request.uri().query().unwrap_or_default().to_owned();
                     let headers = request.headers().clone();
                     let start = range_start(&headers);
-                    let answer = script.lock().expect("no panic").get(&path).cloned();
+                    let asked = AskedRequest { line, query, headers };
+                    let mut answer = script.lock().expect("no panic").get(&path).cloned();
+                    while let Some(UpstreamAnswer::Guarded { authorization, content, refusal }) =
+                        answer
+                    {
+                        let is_right = asked.authorization() == authorization;
+                        answer = Some(if is_right { *content } else { *refusal });
+                    }
                     let answer = if path == REGISTRY_PATH {
                         counted.fetch_add(1, Ordering::Relaxed);
                         answer.or_else(|| Some(UpstreamAnswer::status(200)))
                     } else {
-                        record.lock().expect("no panic").push(AskedRequest { line, headers });
+                        record.lock().expect("no panic").push(asked);
                         answer
                     };
                     respond(request.method().clone(), answer, start)
@@ -126,6 +156,14 @@ impl ScriptedUpstream {
     /// Sets the same answer for every path that has one.
     pub(crate) fn set_all(&self, answer: &UpstreamAnswer) {
         self.answers.lock().expect("no panic").values_mut().for_each(|old| *old = answer.clone());
+    }
+
+    /// Gives what is there only to requests with this value of `Authorization`, and `refusal` to all others.
+    pub(crate) fn guard(&self, authorization: &str, refusal: &UpstreamAnswer) {
+        let mut answers = self.answers.lock().expect("no panic");
+        for answer in answers.values_mut() {
+            *answer = answer.clone().guarded(authorization, refusal.clone());
+        }
     }
 
     /// Serves an image under a tag.
@@ -232,6 +270,7 @@ async fn respond(
             let frames = stream::iter([Ok(Frame::data(begun))]).chain(stream::once(rest));
             streamed(Response::builder(), bytes.len(), Box::pin(frames))
         }
+        UpstreamAnswer::Guarded { .. } => unreachable!("it was decided before"),
         UpstreamAnswer::Hang => std::future::pending().await,
     }
 }
