@@ -26,7 +26,7 @@ pub use model::locations::LOCATIONS;
 pub use settings::{
     BlobSettings, CleanupSettings, Config, CorsSettings, EgressSettings, GcSettings,
     MetadataSettings, MirrorSettings, NewRepositories, OnPush, TlsSettings, TokenSettings,
-    WebhookSettings,
+    UpstreamSettings, WebhookSettings,
 };
 pub use web::settings::{AuditFile, AuditSettings, LimitSettings, LogFormat, LogSettings};
 pub use web::units::{DurationSetting, MemorySetting, NetworkSetting, ReserveSetting};
@@ -72,8 +72,11 @@ pub const KEYS: &[&str] = &[
     "new_repositories.on_push",
     "notifications",
     "egress.allow",
+    "egress.proxy",
+    "egress.no_proxy",
     "cors.origins",
     "mirror",
+    "upstream",
 ];
 
 /// The largest value of `limits.connections`: more than any machine can have, and few enough for a semaphore on every
@@ -81,7 +84,7 @@ pub const KEYS: &[&str] = &[
 const MAX_CONNECTIONS: usize = 100_000_000;
 
 /// The keys whose values may hold passwords: messages do not repeat them.
-const KEYS_WITH_SECRETS: [&str; 2] = ["database", "notifications"];
+const KEYS_WITH_SECRETS: [&str; 3] = ["database", "notifications", "egress.proxy"];
 
 /// The variable that names the file with the settings.
 pub const FILE_VARIABLE: &str = "BERTH_CONFIG";

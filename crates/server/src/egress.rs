@@ -6,9 +6,13 @@
 //! those to which a name resolves, at each connection, and a connection is made to a vetted address alone. Redirects
 //! are not followed, variables of the environment do not name a proxy, and the body of an answer is read in part and
 //! dropped, or as it comes.
+//!
+//! A proxy of the settings resolves names itself, so that their addresses are not known here. Names behind a proxy are
+//! vetted instead: `egress.allow` has to have them.
 
 mod address;
 mod allow;
+mod rules;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -22,10 +26,12 @@ use http::header::{AUTHORIZATION, AsHeaderName, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Proxy, Response};
 
-pub(crate) use allow::AllowList;
 pub(crate) use reqwest::Url;
+pub(crate) use rules::EgressRules;
+
+use allow::AllowList;
 
 /// The longest time in which a connection is established.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +64,9 @@ pub(crate) enum EgressRefused {
     /// The address is public, and the connection would not be encrypted.
     #[error("{0} would be reached without encryption; use https://, or open it by egress.allow")]
     Unencrypted(IpAddr),
+    /// The name would be resolved by the proxy, and `egress.allow` does not have it.
+    #[error("{0} would be reached through egress.proxy, which needs the name in egress.allow")]
+    NotNamed(String),
 }
 
 /// The reasons for which a request fails. Their texts have neither the URL, which may hold a secret, nor the answer.
@@ -82,9 +91,9 @@ pub(crate) struct EgressTarget {
 
 impl EgressTarget {
     /// Checks a URL by the rules. The addresses of its host name are vetted at each connection.
-    pub(crate) fn new(url: &str, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, rules: &EgressRules) -> anyhow::Result<Self> {
         let url = Url::parse(url).map_err(|_| EgressRefused::NoUrl)?;
-        let client = vetting_client(&url, allow)?.timeout(REQUEST_TIMEOUT).build()?;
+        let client = vetting_client(&url, rules)?.timeout(REQUEST_TIMEOUT).build()?;
         Ok(Self { url, client })
     }
 
@@ -116,8 +125,18 @@ impl EgressTarget {
     }
 }
 
-/// Checks a URL by the rules, and returns the one for the addresses of its host.
-fn rule_for(url: &Url, allow: &Arc<AllowList>) -> Result<EgressRule, EgressRefused> {
+/// The way to the host of a URL.
+struct CheckedTarget<'a> {
+    rule: EgressRule,
+    host: &'a str,
+    proxy: Option<&'a Proxy>,
+}
+
+/// Checks a URL by the rules.
+fn check_target<'a>(
+    url: &'a Url,
+    rules: &'a EgressRules,
+) -> Result<CheckedTarget<'a>, EgressRefused> {
     let encrypted = match url.scheme() {
         "https" => true,
         "http" => false,
@@ -129,42 +148,56 @@ fn rule_for(url: &Url, allow: &Arc<AllowList>) -> Result<EgressRule, EgressRefus
     if !url.username().is_empty() || url.password().is_some() {
         return Err(EgressRefused::Userinfo);
     }
-    let rule = EgressRule { allow: allow.clone(), port, encrypted };
+    let rule = EgressRule { allow: rules.allow.clone(), port, encrypted };
     // An address in a URL is never resolved, so it is checked here. The parser has read all ways to write one.
-    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    if let Some(ip) = ip {
         rule.check("", ip)?;
     }
-    Ok(rule)
+    let proxy = rules.proxy_for(host, ip, port);
+    if proxy.is_some() && ip.is_none() && !rules.allow.names(host, port) {
+        return Err(EgressRefused::NotNamed(host.to_owned()));
+    }
+    Ok(CheckedTarget { rule, host, proxy })
 }
 
 /// Checks a URL by the rules, and returns a client for its host that connects to vetted addresses alone.
-fn vetting_client(url: &Url, allow: &Arc<AllowList>) -> Result<ClientBuilder, EgressRefused> {
-    let rule = rule_for(url, allow)?;
+fn vetting_client(url: &Url, rules: &EgressRules) -> Result<ClientBuilder, EgressRefused> {
+    let CheckedTarget { rule, host, proxy } = check_target(url, rules)?;
     let builder = Client::builder();
-    // A machine without certificates of authorities can still send to its own network without TLS.
-    let builder = if rule.encrypted { builder } else { builder.tls_certs_only([]) };
+    let builder = match (rule.encrypted, rules.authorities_of(host, rule.port)) {
+        (true, Some(authorities)) => builder.tls_certs_only(authorities.iter().cloned()),
+        (true, None) => builder,
+        // A machine without certificates of authorities can still send to its own network without TLS.
+        (false, _) => builder.tls_certs_only([]),
+    };
+    let builder = match proxy {
+        Some(proxy) => builder.proxy(proxy.clone()),
+        None => {
+            let rule = Arc::new(rule);
+            builder.no_proxy().dns_resolver(Arc::new(VettedAddresses { rule, lookup }))
+        }
+    };
     Ok(builder
-        .dns_resolver(Arc::new(VettedAddresses { rule: Arc::new(rule), lookup }))
         .redirect(Policy::none())
-        .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The clients for the hosts that requests go to. A client keeps connections, and is made once for each host and port.
 pub(crate) struct EgressClients {
-    allow: Arc<AllowList>,
+    rules: Arc<EgressRules>,
     clients: Mutex<HashMap<String, Client>>,
 }
 
 impl EgressClients {
-    pub(crate) fn new(allow: Arc<AllowList>) -> Self {
-        Self { allow, clients: Mutex::default() }
+    pub(crate) fn new(rules: Arc<EgressRules>) -> Self {
+        Self { rules, clients: Mutex::default() }
     }
 
     /// Checks a URL by the rules. The addresses of a host name are vetted later, at each connection.
     pub(crate) fn check(&self, url: &Url) -> Result<(), SendError> {
-        rule_for(url, &self.allow).map(drop).map_err(SendError::Refused)
+        check_target(url, &self.rules).map(drop).map_err(SendError::Refused)
     }
 
     /// Reads what is at a URL, or asks about it with HEAD. Redirects are not followed.
@@ -181,7 +214,7 @@ impl EgressClients {
         if let Some(client) = clients.get(&origin) {
             return Ok(client.clone());
         }
-        let client = vetting_client(url, &self.allow).map_err(SendError::Refused)?;
+        let client = vetting_client(url, &self.rules).map_err(SendError::Refused)?;
         let client = client.read_timeout(IDLE_TIMEOUT).build().map_err(send_error)?;
         // Redirects choose hosts, so their number needs a bound.
         if clients.len() >= MAX_CLIENTS {

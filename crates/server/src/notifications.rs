@@ -11,7 +11,6 @@ mod retry;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -21,7 +20,7 @@ use tokio::time::Instant;
 
 use self::retry::{FailureCause, RetryState};
 use crate::config::{self, Config};
-use crate::egress::{AllowList, EgressTarget, SendError};
+use crate::egress::{EgressRules, EgressTarget, SendError};
 use crate::jobs::JobContext;
 use crate::jobs::ticks::JobTicks;
 
@@ -45,7 +44,7 @@ pub(crate) struct WebhookEndpoint {
 
 impl WebhookEndpoint {
     /// Reads all webhooks of the settings. An error names the setting that cannot work.
-    pub(crate) fn read_all(config: &Config, allow: &Arc<AllowList>) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn read_all(config: &Config, egress: &EgressRules) -> anyhow::Result<Vec<Self>> {
         if config.notifications.len() > MAX_WEBHOOKS {
             bail!("notifications: there are more than {MAX_WEBHOOKS}");
         }
@@ -53,7 +52,7 @@ impl WebhookEndpoint {
         let mut endpoints = Vec::new();
         for (index, settings) in config.notifications.iter().enumerate() {
             let name = &settings.name;
-            let endpoint = Self::new(settings, allow)
+            let endpoint = Self::new(settings, egress)
                 .with_context(|| format!("notifications, number {}, {name:?}", index + 1))?;
             if !names.insert(name) {
                 bail!("notifications.name {name:?} is used twice");
@@ -63,7 +62,7 @@ impl WebhookEndpoint {
         Ok(endpoints)
     }
 
-    fn new(settings: &config::WebhookSettings, allow: &Arc<AllowList>) -> anyhow::Result<Self> {
+    fn new(settings: &config::WebhookSettings, egress: &EgressRules) -> anyhow::Result<Self> {
         let config::WebhookSettings { name, url, subscription, projects, repositories, .. } =
             settings;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -71,7 +70,7 @@ impl WebhookEndpoint {
             bail!("name must have 1 to 255 letters, digits, -, _ or .");
         }
         // The URL may hold a secret: the error says what is wrong, not where.
-        let target = EgressTarget::new(url, allow).context("url")?;
+        let target = EgressTarget::new(url, egress).context("url")?;
         let webhook = Webhook {
             name: name.clone(),
             projects: parse_all("projects", projects)?,
@@ -266,8 +265,9 @@ mod tests {
     #[track_caller]
     fn check(settings: &str, expected: &str) {
         let config: Config = toml::from_str(settings).expect("settings");
-        let refused =
-            WebhookEndpoint::read_all(&config, &Arc::default()).err().expect("it cannot work");
+        let refused = WebhookEndpoint::read_all(&config, &EgressRules::default())
+            .err()
+            .expect("it cannot work");
         let refused = format!("{refused:#}");
         assert!(refused.starts_with("notifications") && refused.contains(expected), "{refused}");
     }

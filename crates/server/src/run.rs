@@ -29,7 +29,7 @@ pub use first_owner::FirstOwner;
 
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, FolderSharing, RunningFolder};
-use crate::egress::AllowList;
+use crate::egress::EgressRules;
 use crate::jobs::{self, JobContext};
 use crate::listen::tls::ServerTls;
 use crate::listen::{self, Listener, ListenerKind};
@@ -103,8 +103,8 @@ impl RunningServer {
     /// Opens the stores, and listens only then: a client that connects finds a registry that is ready.
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
         let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = options;
-        let allow = Arc::new(allowed_targets(&config, &authenticate)?);
-        let webhooks = WebhookEndpoint::read_all(&config, &allow)?;
+        let egress = Arc::new(egress_rules(&config, &authenticate)?);
+        let webhooks = WebhookEndpoint::read_all(&config, &egress)?;
         let tls = ServerTls::read(&config.tls)?;
         let missing_key =
             if permits.new_master_key { MissingKeyAction::Renew } else { MissingKeyAction::Refuse };
@@ -117,7 +117,7 @@ impl RunningServer {
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let loop_mark = HeaderValue::from_str(&meta::Id::random().to_string())?;
-        let upstreams = Arc::new(UpstreamClient::new(allow, loop_mark.clone()));
+        let upstreams = Arc::new(UpstreamClient::new(egress, loop_mark.clone()));
         let settings = engine_settings(&config, &webhooks, &authenticate);
         let settings = engine::Settings { upstreams, ..settings };
         let engine = Engine::new(meta, blobs, clock, settings, key);
@@ -280,13 +280,13 @@ fn engine_settings(
     settings
 }
 
-/// Returns the targets that the server may reach besides public addresses. Addresses of this machine are allowed where
-/// `egress.allow` opens them, and in `--dev`, where everybody may do everything anyway.
-fn allowed_targets(config: &Config, authenticate: &Authenticator) -> anyhow::Result<AllowList> {
-    let allow = AllowList::new(&config.egress.allow)?;
+/// Returns the rules for requests that leave the server. Addresses of this machine are allowed where `egress.allow`
+/// opens them, and in `--dev`, where everybody may do everything anyway.
+fn egress_rules(config: &Config, authenticate: &Authenticator) -> anyhow::Result<EgressRules> {
+    let rules = EgressRules::read(&config.egress, &config.upstream)?;
     Ok(match authenticate {
-        Authenticator::Dev => allow.and_loopback(),
-        Authenticator::Accounts(_) => allow,
+        Authenticator::Dev => rules.and_loopback(),
+        Authenticator::Accounts(_) => rules,
     })
 }
 

@@ -26,7 +26,9 @@ use model::remote_rules::upstream_path;
 use serde::Deserialize;
 use web::app::LOOP_MARK;
 
-use crate::egress::{AllowList, EgressAnswer, EgressClients, EgressRead, SendError, Url};
+use crate::egress::{
+    EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
+};
 use challenge::BearerChallenge;
 
 /// The most redirects that are followed.
@@ -83,8 +85,8 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(allow: Arc<AllowList>, mark: HeaderValue) -> Self {
-        Self { clients: EgressClients::new(allow), tokens: Mutex::default(), mark }
+    pub(crate) fn new(rules: Arc<EgressRules>, mark: HeaderValue) -> Self {
+        Self { clients: EgressClients::new(rules), tokens: Mutex::default(), mark }
     }
 
     /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200.
@@ -304,6 +306,9 @@ fn problem(request: &RegistryRequest<'_>, text: &str) -> UpstreamProblem {
 
 fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
     let text = match error {
+        SendError::Refused(EgressRefused::NotNamed(host)) => {
+            format!("is reached through a proxy, and egress.allow does not name {host}")
+        }
         // Which addresses private names have is nothing for clients.
         SendError::Refused(refused) => {
             tracing::warn!("an upstream is not reached: {refused}");

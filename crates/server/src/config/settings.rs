@@ -62,6 +62,19 @@ pub struct Config {
     pub cors: CorsSettings,
     /// The names by which one repository is reached without its project and its own name.
     pub mirror: Vec<MirrorSettings>,
+    /// The hosts that remote repositories fetch from, where they need settings.
+    pub upstream: Vec<UpstreamSettings>,
+}
+
+/// A host that remote repositories fetch from.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// The name of the host, perhaps with a port.
+    pub host: String,
+    /// A file with the certificates of the authorities that alone count for the host, in PEM. Empty: those of the
+    /// machine.
+    pub ca: PathBuf,
 }
 
 /// A mirror: a host, or a namespace of containerd's, whose images are those of one repository. One of the two is set.
@@ -217,11 +230,25 @@ impl fmt::Debug for WebhookSettings {
 }
 
 /// The targets that the server may reach.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EgressSettings {
     /// The networks, addresses and host names that may be reached besides public addresses.
     pub allow: Vec<String>,
+    /// The URL of the proxy through which requests leave, as `http://proxy:3128`. Empty: there is none. The URL may hold
+    /// a password.
+    pub proxy: String,
+    /// The networks, addresses and host names that are reached without the proxy.
+    pub no_proxy: Vec<String>,
+}
+
+impl fmt::Debug for EgressSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { allow, proxy, no_proxy } = self;
+        let mut shown = f.debug_struct("EgressSettings");
+        shown.field("allow", allow).field("has_proxy", &!proxy.is_empty());
+        shown.field("no_proxy", no_proxy).finish()
+    }
 }
 
 /// Web pages of other origins.
@@ -261,6 +288,7 @@ impl Default for Config {
             egress: EgressSettings::default(),
             cors: CorsSettings::default(),
             mirror: Vec::new(),
+            upstream: Vec::new(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The setting `egress.allow`: targets that the operator opens, though they are not public or not encrypted.
+//! Lists of targets in the settings: those of `egress.allow`, which the operator opens though they are not public or not
+//! encrypted, and those of `egress.no_proxy`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -6,32 +7,53 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use model::registry_host::has_host_characters;
 
-/// The targets that may be reached besides public addresses.
-#[derive(Debug, Default)]
+/// A list of targets.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct AllowList(Vec<AllowEntry>);
 
-/// One entry, as `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal` or `hooks.internal:8080`.
-#[derive(Debug, PartialEq, Eq)]
+/// One entry, as `10.0.0.0/8`, `10.1.2.3`, `[fd00::1]:8080`, `hooks.internal`, `hooks.internal:8080` or `*.internal`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct AllowEntry {
     destination: Destination,
     /// The port; `None` stands for every port.
     port: Option<u16>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Destination {
     Network(IpNet),
     /// A host name, whatever its addresses are.
     Name(String),
+    /// All host names that end so, beginning with a dot.
+    NamesBelow(String),
+}
+
+impl Destination {
+    fn has_name(&self, name: &str) -> bool {
+        match self {
+            Self::Network(_) => false,
+            Self::Name(allowed) => name.eq_ignore_ascii_case(allowed),
+            Self::NamesBelow(end) => name.to_ascii_lowercase().ends_with(end),
+        }
+    }
+
+    fn has_address(&self, ip: IpAddr) -> bool {
+        match self {
+            Self::Network(network) => network.contains(&ip),
+            Self::Name(_) | Self::NamesBelow(_) => false,
+        }
+    }
 }
 
 impl AllowList {
-    /// Parses the entries. An error names the entry that is wrong.
-    pub(crate) fn new(entries: &[String]) -> anyhow::Result<Self> {
+    /// Parses the entries of a setting. An error names the setting and the entry that is wrong.
+    pub(crate) fn new(setting: &str, entries: &[String]) -> anyhow::Result<Self> {
         let parse = |entry: &String| {
             let parsed = entry.parse();
             parsed.map_err(|()| {
-                anyhow::anyhow!("egress.allow: {entry:?} is no network, address or host name, alone or with :PORT")
+                anyhow::anyhow!(
+                    "{setting}: {entry:?} is no network, address or host name, alone or with :PORT"
+                )
             })
         };
         entries.iter().map(parse).collect::<anyhow::Result<_>>().map(Self)
@@ -52,12 +74,17 @@ impl AllowList {
     /// Returns whether an entry opens this port of an address. `name` is the host name that resolved to the address, or
     /// empty.
     pub(super) fn opens(&self, name: &str, ip: IpAddr, port: u16) -> bool {
+        self.has(port, |target| target.has_address(ip) || target.has_name(name))
+    }
+
+    /// Returns whether an entry names this port of a host.
+    pub(super) fn names(&self, name: &str, port: u16) -> bool {
+        self.has(port, |target| target.has_name(name))
+    }
+
+    fn has(&self, port: u16, is_target: impl Fn(&Destination) -> bool) -> bool {
         self.0.iter().any(|entry| {
-            let matches = match &entry.destination {
-                Destination::Network(network) => network.contains(&ip),
-                Destination::Name(allowed) => name.eq_ignore_ascii_case(allowed),
-            };
-            matches && entry.port.is_none_or(|allowed| allowed == port)
+            is_target(&entry.destination) && entry.port.is_none_or(|allowed| allowed == port)
         })
     }
 }
@@ -78,7 +105,9 @@ impl FromStr for AllowEntry {
             Destination::Network(network.trunc())
         } else if let Ok(ip) = host.parse::<IpAddr>() {
             Destination::Network(ip.into())
-        } else if !host.is_empty() && has_host_characters(host) && !host.contains([':', '[', ']']) {
+        } else if let Some(domain) = host.strip_prefix("*.").filter(|domain| is_host(domain)) {
+            Destination::NamesBelow(format!(".{}", domain.to_ascii_lowercase()))
+        } else if is_host(host) {
             Destination::Name(host.to_owned())
         } else {
             return Err(());
@@ -87,13 +116,17 @@ impl FromStr for AllowEntry {
     }
 }
 
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && has_host_characters(text) && !text.contains([':', '[', ']'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[track_caller]
     fn opens(entry: &str, name: &str, ip: &str, port: u16) -> bool {
-        let allow = AllowList::new(&[entry.to_owned()]).expect("an entry");
+        let allow = AllowList::new("egress.allow", &[entry.to_owned()]).expect("an entry");
         allow.opens(name, ip.parse().expect("an address"), port)
     }
 
@@ -117,6 +150,10 @@ mod tests {
         assert!(!opens("hooks.internal", "a.hooks.internal", "10.0.0.1", 9));
         assert!(!opens("hooks.internal", "", "10.0.0.1", 9));
         assert!(!opens("hooks.internal:8080", "hooks.internal", "10.0.0.1", 9));
+        assert!(opens("*.internal", "a.hooks.Internal", "10.0.0.1", 9));
+        assert!(!opens("*.internal", "internal", "10.0.0.1", 9));
+        assert!(!opens("*.internal", "notinternal", "10.0.0.1", 9));
+        assert!(!opens("*.internal:8080", "hooks.internal", "10.0.0.1", 9));
     }
 
     #[test]
@@ -132,8 +169,12 @@ mod tests {
             "[::1",
             "a/b",
             "host:65536",
+            "*",
+            "*.",
+            "a.*.b",
         ] {
-            let error = AllowList::new(&["::1".to_owned(), entry.to_owned()]).expect_err(entry);
+            let entries = ["::1".to_owned(), entry.to_owned()];
+            let error = AllowList::new("egress.allow", &entries).expect_err(entry);
             assert!(error.to_string().contains(&format!("egress.allow: {entry:?}")), "{error}");
         }
     }

@@ -2,15 +2,20 @@
 //! redirects are not followed.
 
 use super::*;
+use crate::config::EgressSettings;
 
-fn allow(entries: &[&str]) -> Arc<AllowList> {
-    let entries: Vec<_> = entries.iter().map(|entry| (*entry).to_owned()).collect();
-    Arc::new(AllowList::new(&entries).expect("entries"))
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn rules(allow: &[&str]) -> EgressRules {
+    let settings = EgressSettings { allow: texts(allow), ..EgressSettings::default() };
+    EgressRules::read(&settings, &[]).expect("settings")
 }
 
 #[track_caller]
 fn check(url: &str, entries: &[&str], expected: Option<&str>) {
-    let refused = EgressTarget::new(url, &allow(entries)).err().map(|error| error.to_string());
+    let refused = EgressTarget::new(url, &rules(entries)).err().map(|error| error.to_string());
     match (&refused, expected) {
         (None, None) => {}
         (Some(refused), Some(expected)) => assert!(refused.contains(expected), "{url}: {refused}"),
@@ -77,7 +82,7 @@ fn urls() {
 }
 
 fn rule(entries: &[&str], scheme: &str) -> Arc<EgressRule> {
-    Arc::new(EgressRule { allow: allow(entries), port: 443, encrypted: scheme == "https" })
+    Arc::new(EgressRule { allow: rules(entries).allow, port: 443, encrypted: scheme == "https" })
 }
 
 /// Returns the addresses that are left of those of a name.
@@ -107,4 +112,54 @@ async fn a_name_is_what_it_turns_out_to_be() {
         resolve(&rule(&["hooks.example.com"], "https"), inside).await,
         Ok(vec![ip("127.0.0.1")])
     );
+}
+
+#[track_caller]
+fn check_proxied(url: &str, expected: &str) {
+    let settings = EgressSettings {
+        allow: texts(&["*.example.com", "plain.test:80", "10.0.0.1"]),
+        proxy: "http://user:secret@proxy.test:3128".to_owned(),
+        no_proxy: texts(&["near.test", "192.168.0.0/16"]),
+    };
+    let rules = EgressRules::read(&settings, &[]).expect("settings");
+    let url = Url::parse(url).expect("a URL");
+    let way = match check_target(&url, &rules) {
+        Ok(CheckedTarget { proxy: Some(_), .. }) => "proxied".to_owned(),
+        Ok(CheckedTarget { proxy: None, .. }) => "direct".to_owned(),
+        Err(refused) => refused.to_string(),
+    };
+    assert!(way.contains(expected), "{url}: {way}");
+}
+
+#[test]
+fn names_behind_a_proxy_are_vetted_and_addresses_are_too() {
+    check_proxied("https://a.example.com/", "proxied");
+    check_proxied("http://a.example.com:8080/", "proxied");
+    check_proxied("http://plain.test/", "proxied");
+    check_proxied("https://plain.test/", "needs the name in egress.allow");
+    check_proxied("https://other.test/", "needs the name in egress.allow");
+    check_proxied("https://metadata.google.internal/", "needs the name in egress.allow");
+    check_proxied("https://1.1.1.1/", "proxied");
+    check_proxied("https://10.0.0.1/", "proxied");
+    check_proxied("https://10.0.0.2/", "egress.allow can open it");
+    check_proxied("https://169.254.169.254/", "egress.allow can open it");
+    check_proxied("https://192.168.1.1/", "egress.allow can open it");
+    // Their addresses are vetted when they are known.
+    check_proxied("https://near.test/", "direct");
+    check_proxied("https://localhost/", "direct");
+}
+
+#[test]
+fn settings_that_cannot_work_are_named() {
+    let refused = |settings: EgressSettings| {
+        format!("{:#}", EgressRules::read(&settings, &[]).expect_err("wrong"))
+    };
+    for proxy in ["proxy:3128", "https://proxy.test", "socks5://a", "http://", "http://a/path"] {
+        let proxy = proxy.to_owned();
+        let text = refused(EgressSettings { proxy, ..EgressSettings::default() });
+        assert!(text.starts_with("egress.proxy: is no URL of a proxy"), "{text}");
+    }
+    let no_proxy = texts(&["a b"]);
+    let text = refused(EgressSettings { no_proxy, ..EgressSettings::default() });
+    assert!(text.starts_with("egress.no_proxy: \"a b\""), "{text}");
 }

@@ -25,4 +25,4 @@ mod rotation;
 mod secrets;
 mod visibility;
 
-pub(crate) use lures::{certificate_by_other, self_signed_certificate};
+pub(crate) use lures::{certificate_by_other, certificate_of_host, self_signed_certificate};

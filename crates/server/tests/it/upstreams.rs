@@ -6,6 +6,7 @@ mod explained;
 mod failing;
 mod listed;
 mod mirrored;
+mod reached;
 mod remote;
 mod restricted;
 mod served;

@@ -6,6 +6,7 @@ pub(crate) mod callers;
 pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod fronts;
 pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod kept;

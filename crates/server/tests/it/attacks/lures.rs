@@ -35,23 +35,33 @@ const SOMEBODY: &[u8] = b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA
 
 /// A self-signed certificate of a key. The subject and the issuer have no name. It is valid from 2020 to 2049.
 pub(crate) fn self_signed_certificate(key: &AccountKey) -> Vec<u8> {
-    sign_certificate(key, NOBODY)
+    sign_certificate(key, NOBODY, &[])
+}
+
+/// As [`self_signed_certificate`], for a host name and for 127.0.0.1.
+pub(crate) fn certificate_of_host(key: &AccountKey, host: &str) -> Vec<u8> {
+    let names = [encode_der(0x82, host.as_bytes()), encode_der(0x87, &[127, 0, 0, 1])].concat();
+    // 2.5.29.17, subjectAltName.
+    let names = encode_der(0x04, &encode_der(SEQUENCE, &names));
+    let extension = encode_der(SEQUENCE, &[b"\x06\x03\x55\x1d\x11", &names[..]].concat());
+    sign_certificate(key, NOBODY, &encode_der(0xa3, &encode_der(SEQUENCE, &extension)))
 }
 
 /// As [`self_signed_certificate`], with the name of another issuer.
 pub(crate) fn certificate_by_other(key: &AccountKey) -> Vec<u8> {
-    sign_certificate(key, SOMEBODY)
+    sign_certificate(key, SOMEBODY, &[])
 }
 
-fn sign_certificate(key: &AccountKey, issuer: &[u8]) -> Vec<u8> {
+fn sign_certificate(key: &AccountKey, issuer: &[u8], extensions: &[u8]) -> Vec<u8> {
     // 1.2.840.113549.1.1.11, sha256WithRSAEncryption, without parameters.
     let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
     let pair = key.key_pair();
     let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).expect("a public key");
     let validity = encode_der(SEQUENCE, b"\x17\x0d200101000000Z\x17\x0d491231235959Z");
     let version_and_serial = b"\xa0\x03\x02\x01\x02\x02\x01\x01";
-    let fields =
-        [&version_and_serial[..], algorithm, issuer, &validity, NOBODY, public.as_ref()].concat();
+    let subject = NOBODY;
+    let fields = [&version_and_serial[..], algorithm, issuer, &validity, subject, public.as_ref()];
+    let fields = [&fields.concat()[..], extensions].concat();
     let certified = encode_der(SEQUENCE, &fields);
     let signature = encode_der(0x03, &[&[0], &key.sign_bytes(&certified)[..]].concat());
     let certificate = encode_der(SEQUENCE, &[&certified[..], algorithm, &signature].concat());
