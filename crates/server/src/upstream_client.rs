@@ -5,11 +5,13 @@
 
 mod challenge;
 mod check;
+mod figures;
+mod health;
 mod refusal;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use engine::{
@@ -30,6 +32,9 @@ use crate::egress::{
     EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
 };
 use challenge::BearerChallenge;
+use figures::UpstreamFigures;
+use health::{AskingFor, UpstreamHealth, UpstreamTurn};
+use web::layer::metrics::Metrics;
 
 /// The most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -53,6 +58,16 @@ pub(crate) struct UpstreamClient {
     tokens: Mutex<HashMap<TokenKey, HeldToken>>,
     /// The mark of requests of this process.
     mark: HeaderValue,
+    health: UpstreamHealth,
+    figures: UpstreamFigures,
+    /// The client itself, for probes that outlive a request.
+    this: Weak<Self>,
+}
+
+/// An answer of a registry with the status 200, and the turn that it takes up.
+struct AskedAnswer {
+    answer: EgressAnswer,
+    turn: UpstreamTurn,
 }
 
 /// An answer after redirects.
@@ -60,6 +75,13 @@ struct FollowedAnswer {
     answer: EgressAnswer,
     /// `true` if it comes from the registry itself, and not from a place to which the registry redirects.
     is_own: bool,
+}
+
+/// A blob that a registry sends.
+struct BlobBody {
+    asked: AskedAnswer,
+    figures: UpstreamFigures,
+    url: String,
 }
 
 /// The URL of the registry and the image that a token is for.
@@ -85,8 +107,29 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(rules: Arc<EgressRules>, mark: HeaderValue) -> Self {
-        Self { clients: EgressClients::new(rules), tokens: Mutex::default(), mark }
+    pub(crate) fn new(rules: Arc<EgressRules>, mark: HeaderValue, metrics: Metrics) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            clients: EgressClients::new(rules),
+            tokens: Mutex::default(),
+            mark,
+            health: UpstreamHealth::default(),
+            figures: UpstreamFigures::new(metrics),
+            this: this.clone(),
+        })
+    }
+
+    /// Sends a request when the host has a place for it, and keeps the figures of the host.
+    async fn ask_in_turn(
+        &self,
+        request: RegistryRequest<'_>,
+        purpose: AskingFor,
+    ) -> Result<AskedAnswer, UpstreamProblem> {
+        let url = request.image.url;
+        let mut turn = self.health.begin(&self.this, url, purpose).await?;
+        let asked = self.ask(request).await;
+        turn.note(&asked);
+        self.figures.note(url, &asked);
+        Ok(AskedAnswer { answer: asked?, turn })
     }
 
     /// Sends a request, with a token if the registry wants one. Returns an answer with the status 200.
@@ -217,13 +260,19 @@ impl UpstreamRegistry for UpstreamClient {
         Box::pin(check::ask(self, url))
     }
 
+    fn note_hit(&self, url: &str) {
+        self.figures.count_hit(url);
+    }
+
     fn fetch_manifest<'a>(
         &'a self,
         image: UpstreamImage<'a>,
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, UpstreamManifest> {
         Box::pin(async move {
-            let mut answer = self.ask(manifest_request(Method::GET, image, reference)?).await?;
+            let request = manifest_request(Method::GET, image, reference)?;
+            let asked = self.ask_in_turn(request, AskingFor::Content).await?;
+            let AskedAnswer { mut answer, turn: _turn } = asked;
             let media_type = answer.header(CONTENT_TYPE).map(str::to_owned);
             let digest = stated_digest(&answer);
             let reading =
@@ -234,7 +283,10 @@ impl UpstreamRegistry for UpstreamClient {
             };
             let text = "sent a manifest that is longer than one may be";
             let too_long = || UpstreamProblem::new(image.url, Problem::Wrong, text);
-            Ok(UpstreamManifest { bytes: bytes.ok_or_else(too_long)?, media_type, digest })
+            let bytes = bytes.ok_or_else(too_long)?;
+            self.figures.count_fetch(image.url);
+            self.figures.count_bytes(image.url, bytes.len());
+            Ok(UpstreamManifest { bytes, media_type, digest })
         })
     }
 
@@ -244,8 +296,9 @@ impl UpstreamRegistry for UpstreamClient {
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, Option<Digest>> {
         Box::pin(async move {
-            let answer = self.ask(manifest_request(Method::HEAD, image, reference)?).await?;
-            Ok(stated_digest(&answer))
+            let request = manifest_request(Method::HEAD, image, reference)?;
+            let asked = self.ask_in_turn(request, AskingFor::Confirmation).await?;
+            Ok(stated_digest(&asked.answer))
         })
     }
 
@@ -257,11 +310,16 @@ impl UpstreamRegistry for UpstreamClient {
         Box::pin(async move {
             let url = part_url(image, &format!("blobs/{digest}"))?;
             let request = RegistryRequest { method: Method::GET, image, url, accept: None };
-            let answer = self.ask(request).await?;
-            let frames = stream::unfold(Some(answer), |answer| async move {
-                let mut answer = answer?;
-                match answer.next().await {
-                    Ok(Some(frame)) => Some((Ok(frame), Some(answer))),
+            let asked = self.ask_in_turn(request, AskingFor::Content).await?;
+            self.figures.count_fetch(image.url);
+            let begun = BlobBody { asked, figures: self.figures.clone(), url: image.url.into() };
+            let frames = stream::unfold(Some(begun), |body| async move {
+                let mut body = body?;
+                match body.asked.answer.next().await {
+                    Ok(Some(frame)) => {
+                        body.figures.count_bytes(&body.url, frame.len());
+                        Some((Ok(frame), Some(body)))
+                    }
                     Ok(None) => None,
                     Err(SendError::Late) => Some((Err(BodyError::Stalled), None)),
                     Err(_) => Some((Err(BodyError::Closed), None)),

@@ -142,11 +142,9 @@ impl RemoteSource {
         let known = self.known(reference).await?;
         let is_within = |look: UpstreamLook, span| now - look.checked_at < micros(span);
         match (&known.digest, known.look) {
-            (Some(_), _) if matches!(reference, Reference::Digest(_)) => {
-                return Ok(Freshness::Fresh);
-            }
+            (Some(_), _) if matches!(reference, Reference::Digest(_)) => return Ok(self.hit()),
             (Some(_), Some(look)) if look.found && is_within(look, FRESH_FOR) => {
-                return Ok(Freshness::Fresh);
+                return Ok(self.hit());
             }
             (_, Some(look)) if !look.found && is_within(look, MISSING_FOR) => {
                 return Err(self.problem(Problem::NotFound, "has no such image").into());
@@ -265,6 +263,11 @@ impl RemoteSource {
         }
         self.store.put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
         Ok(())
+    }
+
+    fn hit(&self) -> Freshness {
+        self.engine().settings.upstreams.note_hit(&self.registry.url);
+        Freshness::Fresh
     }
 
     fn late(&self) -> UpstreamProblem {

@@ -4,12 +4,15 @@ mod administration;
 mod checked;
 mod explained;
 mod failing;
+mod health;
 mod listed;
 mod mirrored;
 mod reached;
 mod remote;
 mod restricted;
 mod served;
+
+pub(crate) use health::start_with_upstream_figures;
 
 use serde_json::{Value, json};
 
