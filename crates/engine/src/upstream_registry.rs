@@ -70,6 +70,9 @@ pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
     /// Asks whether there is a registry at this URL.
     fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()>;
 
+    /// Notes that a manifest was served from the cache of this registry, without asking.
+    fn note_hit(&self, url: &str);
+
     /// Fetches a manifest.
     fn fetch_manifest<'a>(
         &'a self,
@@ -147,9 +150,13 @@ impl fmt::Display for UpstreamProblem {
 impl UpstreamProblem {
     /// Creates a problem with the registry at this URL.
     pub fn new(url: &str, kind: UpstreamProblemKind, text: impl Into<String>) -> Self {
+        Self { host: Self::host_of(url).into(), kind, text: text.into() }
+    }
+
+    /// Returns the host in the URL of a registry, with its port if the URL has one.
+    pub fn host_of(url: &str) -> &str {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let host = rest.split('/').next().unwrap_or(rest);
-        Self { host: host.into(), kind, text: text.into() }
+        rest.split('/').next().unwrap_or(rest)
     }
 
     /// Returns whether the registry has no such content.
@@ -185,6 +192,8 @@ impl UpstreamRegistry for NoUpstreams {
     fn check_registry<'a>(&'a self, url: &'a str) -> UpstreamFuture<'a, ()> {
         Self::refuse(url)
     }
+
+    fn note_hit(&self, _: &str) {}
 
     fn fetch_manifest<'a>(
         &'a self,

@@ -260,15 +260,14 @@ fn failure_cause(status: StatusCode) -> FailureCause {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[track_caller]
     fn check(settings: &str, expected: &str) {
         let config: Config = toml::from_str(settings).expect("settings");
-        let refused =
-            WebhookEndpoint::read_all(&config, &Arc::default()).err().expect("it cannot work");
+        let refused = WebhookEndpoint::read_all(&config, &EgressRules::default())
+            .err()
+            .expect("it cannot work");
         let refused = format!("{refused:#}");
         assert!(refused.starts_with("notifications") && refused.contains(expected), "{refused}");
     }

@@ -118,7 +118,8 @@ impl RunningServer {
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let loop_mark = HeaderValue::from_str(&meta::Id::random().to_string())?;
-        let upstreams = Arc::new(UpstreamClient::new(egress, token_hosts, loop_mark.clone()));
+        let upstreams =
+            UpstreamClient::new(egress, token_hosts, loop_mark.clone(), metrics.clone());
         let settings = engine_settings(&config, &webhooks, &authenticate);
         let settings = engine::Settings { upstreams, ..settings };
         let engine = Engine::new(meta, blobs, clock, settings, key);

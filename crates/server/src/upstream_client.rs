@@ -6,13 +6,15 @@
 
 mod challenge;
 mod check;
+mod figures;
+mod health;
 mod lists;
 mod logins;
 mod refusal;
 mod token_hosts;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use engine::{
@@ -35,8 +37,11 @@ use crate::egress::{
     EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
 };
 use challenge::BearerChallenge;
+use figures::UpstreamFigures;
+use health::{AskingFor, UpstreamHealth, UpstreamTurn};
 use logins::{Login, LoginKey, Logins};
 pub(crate) use token_hosts::TokenHosts;
+use web::layer::metrics::Metrics;
 
 /// The most redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -55,6 +60,16 @@ pub(crate) struct UpstreamClient {
     token_hosts: TokenHosts,
     /// The mark of requests of this process.
     mark: HeaderValue,
+    health: UpstreamHealth,
+    figures: UpstreamFigures,
+    /// The client itself, for probes that outlive a request.
+    this: Weak<Self>,
+}
+
+/// An answer of a registry with the status 200, and the turn that it takes up.
+struct AskedAnswer {
+    answer: EgressAnswer,
+    turn: UpstreamTurn,
 }
 
 /// An answer after redirects.
@@ -62,6 +77,13 @@ struct FollowedAnswer {
     answer: EgressAnswer,
     /// `true` if it comes from the registry itself, and not from a place to which the registry redirects.
     is_own: bool,
+}
+
+/// A blob that a registry sends.
+struct BlobBody {
+    asked: AskedAnswer,
+    figures: UpstreamFigures,
+    url: String,
 }
 
 impl fmt::Debug for UpstreamClient {
@@ -81,9 +103,35 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(rules: Arc<EgressRules>, token_hosts: TokenHosts, mark: HeaderValue) -> Self {
-        let clients = EgressClients::new(rules);
-        Self { clients, logins: Logins::default(), token_hosts, mark }
+    pub(crate) fn new(
+        rules: Arc<EgressRules>,
+        token_hosts: TokenHosts,
+        mark: HeaderValue,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            clients: EgressClients::new(rules),
+            logins: Logins::default(),
+            token_hosts,
+            mark,
+            health: UpstreamHealth::default(),
+            figures: UpstreamFigures::new(metrics),
+            this: this.clone(),
+        })
+    }
+
+    /// Sends a request when the host has a place for it, and keeps the figures of the host.
+    async fn ask_in_turn(
+        &self,
+        request: RegistryRequest<'_>,
+        purpose: AskingFor,
+    ) -> Result<AskedAnswer, UpstreamProblem> {
+        let url = request.image.url;
+        let mut turn = self.health.begin(&self.this, url, purpose).await?;
+        let asked = self.ask(request).await;
+        turn.note(&asked);
+        self.figures.note(url, &asked);
+        Ok(AskedAnswer { answer: asked?, turn })
     }
 
     /// Sends a request, with a token or a password if the registry wants one. Returns an answer with the status 200, or
@@ -227,13 +275,19 @@ impl UpstreamRegistry for UpstreamClient {
         Box::pin(check::ask(self, url))
     }
 
+    fn note_hit(&self, url: &str) {
+        self.figures.count_hit(url);
+    }
+
     fn fetch_manifest<'a>(
         &'a self,
         image: UpstreamImage<'a>,
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, UpstreamManifest> {
         Box::pin(async move {
-            let mut answer = self.ask(manifest_request(Method::GET, image, reference)?).await?;
+            let request = manifest_request(Method::GET, image, reference)?;
+            let asked = self.ask_in_turn(request, AskingFor::Content).await?;
+            let AskedAnswer { mut answer, turn: _turn } = asked;
             let media_type = answer.header(CONTENT_TYPE).map(str::to_owned);
             let digest = stated_digest(&answer);
             let reading =
@@ -244,7 +298,10 @@ impl UpstreamRegistry for UpstreamClient {
             };
             let text = "sent a manifest that is longer than one may be";
             let too_long = || UpstreamProblem::new(image.url, Problem::Wrong, text);
-            Ok(UpstreamManifest { bytes: bytes.ok_or_else(too_long)?, media_type, digest })
+            let bytes = bytes.ok_or_else(too_long)?;
+            self.figures.count_fetch(image.url);
+            self.figures.count_bytes(image.url, bytes.len());
+            Ok(UpstreamManifest { bytes, media_type, digest })
         })
     }
 
@@ -254,8 +311,9 @@ impl UpstreamRegistry for UpstreamClient {
         reference: &'a Reference,
     ) -> UpstreamFuture<'a, Option<Digest>> {
         Box::pin(async move {
-            let answer = self.ask(manifest_request(Method::HEAD, image, reference)?).await?;
-            Ok(stated_digest(&answer))
+            let request = manifest_request(Method::HEAD, image, reference)?;
+            let asked = self.ask_in_turn(request, AskingFor::Confirmation).await?;
+            Ok(stated_digest(&asked.answer))
         })
     }
 
@@ -280,16 +338,21 @@ impl UpstreamRegistry for UpstreamClient {
         Box::pin(async move {
             let url = part_url(image, &format!("blobs/{digest}"))?;
             let request = RegistryRequest { method: Method::GET, image, url, accept: None, start };
-            let answer = self.ask(request).await?;
-            let sent = sent_part(&answer);
+            let asked = self.ask_in_turn(request, AskingFor::Content).await?;
+            let sent = sent_part(&asked.answer);
             let (start, size) = sent.ok_or_else(|| {
                 let text = "did not say which part of a blob it sent";
                 UpstreamProblem::new(image.url, Problem::Wrong, text)
             })?;
-            let frames = stream::unfold(Some(answer), |answer| async move {
-                let mut answer = answer?;
-                match answer.next().await {
-                    Ok(Some(frame)) => Some((Ok(frame), Some(answer))),
+            self.figures.count_fetch(image.url);
+            let begun = BlobBody { asked, figures: self.figures.clone(), url: image.url.into() };
+            let frames = stream::unfold(Some(begun), |body| async move {
+                let mut body = body?;
+                match body.asked.answer.next().await {
+                    Ok(Some(frame)) => {
+                        body.figures.count_bytes(&body.url, frame.len());
+                        Some((Ok(frame), Some(body)))
+                    }
                     Ok(None) => None,
                     Err(SendError::Late) => Some((Err(BodyError::Stalled), None)),
                     Err(_) => Some((Err(BodyError::Closed), None)),

@@ -178,7 +178,7 @@ impl RemoteSource {
             .engine()
             .read_by_key(move |tx| ReferenceState::read(tx, image.address(), &wanted, now));
         let known = match state.await? {
-            ReferenceState::Present => return Ok(Freshness::Fresh),
+            ReferenceState::Present => return Ok(self.hit()),
             ReferenceState::Missing => {
                 return Err(self.problem(Problem::NotFound, "has no such image").into());
             }
@@ -287,6 +287,11 @@ impl RemoteSource {
         }
         self.store.put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
         Ok(())
+    }
+
+    fn hit(&self) -> Freshness {
+        self.engine().settings.upstreams.note_hit(&self.registry.url);
+        Freshness::Fresh
     }
 
     pub(super) fn late(&self) -> UpstreamProblem {

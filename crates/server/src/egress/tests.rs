@@ -9,7 +9,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 }
 
 fn rules(allow: &[&str]) -> EgressRules {
-    let settings = EgressSettings { allow: texts(allow), ..EgressSettings::default(), ..EgressSettings::default() };
+    let settings = EgressSettings { allow: texts(allow), ..EgressSettings::default() };
     EgressRules::read(&settings, &[]).expect("settings")
 }
 
@@ -120,6 +120,7 @@ fn check_proxied(url: &str, expected: &str) {
         allow: texts(&["*.example.com", "plain.test:80", "10.0.0.1"]),
         proxy: "http://user:secret@proxy.test:3128".to_owned(),
         no_proxy: texts(&["near.test", "192.168.0.0/16"]),
+        ..EgressSettings::default()
     };
     let rules = EgressRules::read(&settings, &[]).expect("settings");
     let url = Url::parse(url).expect("a URL");

@@ -7,6 +7,7 @@ use model::digest::Digest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::health::AskingFor;
 use super::{MANIFESTS, RegistryRequest, UpstreamClient, part_url, send_problem};
 use crate::egress::Url;
 
@@ -98,7 +99,8 @@ async fn read_page<T: DeserializeOwned>(
 ) -> Result<Page<T>, UpstreamProblem> {
     let request =
         RegistryRequest { method: Method::GET, image, url: url.clone(), accept, start: 0 };
-    let mut answer = client.ask(request).await?;
+    let mut asked = client.ask_in_turn(request, AskingFor::Content).await?;
+    let answer = &mut asked.answer;
     // A list of another origin would be asked with this registry's token.
     let next = answer.header(LINK).and_then(next_link).and_then(|next| url.join(next).ok());
     let next = next.filter(|next| next.origin() == url.origin());

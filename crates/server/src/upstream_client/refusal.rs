@@ -37,6 +37,9 @@ pub(super) async fn read(url: &str, mut answer: EgressAnswer) -> UpstreamProblem
     let kind = match status {
         StatusCode::NOT_FOUND => Problem::NotFound,
         StatusCode::TOO_MANY_REQUESTS => Problem::Limited { retry_after },
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => {
+            Problem::Limited { retry_after }
+        }
         _ => Problem::Failed,
     };
     let reason = shown_reason(&body);

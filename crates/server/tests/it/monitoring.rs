@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::upstreams::start_with_upstream_figures;
 use crate::util::certificate::CertificateFiles;
 use crate::util::{AccountServer, Backend, Client, Image, Receiver, StartOn, TestServer};
 
@@ -53,6 +54,8 @@ async fn the_page_the_rules_and_the_dashboard_name_existing_metrics() {
 
     let mut measured = metric_names(&server).await;
     measured.extend(metric_names(&encrypted).await);
+    let fetching = start_with_upstream_figures().await;
+    measured.extend(metric_names(&fetching.server).await);
     let page = read_documentation("monitoring.md");
     let documented: BTreeSet<String> = page
         .lines()

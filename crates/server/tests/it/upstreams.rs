@@ -6,6 +6,7 @@ mod cold;
 mod credentials;
 mod explained;
 mod failing;
+mod health;
 mod hostile;
 mod listed;
 mod mirrored;
@@ -15,6 +16,8 @@ mod remote_lists;
 mod restricted;
 mod served;
 mod through;
+
+pub(crate) use health::start_with_upstream_figures;
 
 use serde_json::{Value, json};
 

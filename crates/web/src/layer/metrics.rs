@@ -4,6 +4,7 @@ mod capacity;
 mod copies;
 mod process;
 mod registration;
+mod upstreams;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use prometheus_client::registry::Registry;
 use capacity::{CapacityGauges, DiskGauges};
 use copies::CopyFigures;
 use process::ProcessCollector;
+use upstreams::UpstreamFigures;
 
 /// The metrics. Cheap to clone; every clone has the same counters.
 #[derive(Clone)]
@@ -51,6 +53,7 @@ struct MetricsState {
     failed: Family<WebhookLabel, Counter>,
     dropped: Family<WebhookLabel, Counter>,
     waiting: Family<WebhookLabel, Gauge>,
+    upstreams: UpstreamFigures,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -163,6 +166,7 @@ impl MetricsState {
             failed: Family::default(),
             dropped: Family::default(),
             waiting: Family::default(),
+            upstreams: UpstreamFigures::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ on_both![
     an_authority_of_the_settings_signs_for_its_host_alone,
     requests_leave_through_the_proxy,
     encrypted_requests_leave_through_the_proxy,
-    a_proxy_reaches_only_names_that_are_allowed
+    attack_41_a_proxy_reaches_only_names_that_are_allowed
 ];
 
 /// Pulls an image from a new remote repository of this URL.
@@ -87,7 +87,7 @@ async fn encrypted_requests_leave_through_the_proxy(backend: Backend) {
     assert!(heads[0].starts_with("CONNECT registry.corp.test:443 HTTP/1.1\r\n"), "{heads:?}");
 }
 
-async fn a_proxy_reaches_only_names_that_are_allowed(backend: Backend) {
+async fn attack_41_a_proxy_reaches_only_names_that_are_allowed(backend: Backend) {
     let upstream = start_upstream().await;
     let proxy = ScriptedProxy::start(upstream.address).await;
     let accounts = AccountServer::start_with(backend, |config| {

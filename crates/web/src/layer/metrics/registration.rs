@@ -15,6 +15,7 @@ impl MetricsState {
         self.register_storage(registry);
         self.register_certificate_and_logs(registry);
         self.register_notifications(registry);
+        self.upstreams.register(registry);
     }
 
     fn register_requests(&self, registry: &mut Registry) {
