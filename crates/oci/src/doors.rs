@@ -66,3 +66,30 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
 pub async fn nothing_here(State(app): State<App>, request: Request) -> Response {
     answer(app, request, "other", None, |_, _| async { Err(OciError::no_such_path()) }).await
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::context::OciRequest;
+
+    /// Returns the size of the future of a handler, which is not called.
+    fn future_size<F>(_: impl FnOnce(OciRequest, Body) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[track_caller]
+    fn check_small(size: usize) {
+        assert!(size <= 4 << 10, "{size} bytes");
+    }
+
+    /// The future of a handler is built on the stack and moved into its box, for every request. So what few requests
+    /// need, such as a fetch from an upstream, has a box of its own.
+    #[test]
+    fn reads_have_small_futures() {
+        check_small(future_size(|context, body| manifests::by_method(context, body, "", "")));
+        check_small(future_size(|context, _| tags::list(context, "")));
+        check_small(future_size(|context, _| referrers::list(context, "", "")));
+    }
+}

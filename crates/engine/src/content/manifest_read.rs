@@ -46,7 +46,8 @@ async fn prepare(
     reference: &Reference,
 ) -> Result<Option<i64>, EngineError> {
     let ContentSource::Remote(remote) = source else { return Ok(None) };
-    match remote.prepare_manifest(reference).await? {
+    // In a box, because the future of a fetch is several times as large as that of a read of local rows.
+    match Box::pin(remote.prepare_manifest(reference)).await? {
         Freshness::Fresh => Ok(None),
         Freshness::Stale { confirmed_at } => Ok(Some(confirmed_at)),
     }
