@@ -39,7 +39,9 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     let (label, operation) = (route.label(), route.operation(request.method()));
     answer(app, request, label, operation, |context, body| async move {
         // Only methods that are declared in `ROUTES`, with the permission that they need, reach a handler.
-        check_method(&context, &route.methods())?;
+        if !route.takes(&context.method) {
+            return Err(OciError::wrong_method(&route.methods()));
+        }
         // Each handler is in a box. Without boxes, every request would be as large as the largest handler, and each
         // request is moved several times.
         match route {
