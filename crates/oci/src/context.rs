@@ -71,7 +71,7 @@ impl OciRequest {
             }
         })?;
         trail.note_caller(&caller);
-        info.set_principal(&caller.principal.to_string());
+        info.set_principal(&caller.principal);
         let query = UrlQuery::new(parts.uri.query());
         Ok(Self {
             host_target: target_of(&app, host, &query),
