@@ -90,7 +90,7 @@ pub async fn answer(State(entry): State<ApiEntry>, request: Request) -> Response
         Ok(caller) => {
             guard.trail().note_caller(&caller);
             if let Some(info) = &info {
-                info.set_principal(&caller.principal.to_string());
+                info.set_principal(&caller.principal);
             }
             if caller.is_anonymous() {
                 let otherwise = GoogleError::no_credential();

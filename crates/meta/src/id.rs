@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rusqlite::types::{FromSqlResult, ValueRef};
+use tokio_postgres::types::{Type, accepts};
 use uuid::Uuid;
 
 /// The id of a row: 16 bytes, written as 32 lower-case hex digits.
@@ -37,10 +39,23 @@ impl Id {
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+impl rusqlite::types::FromSql for Id {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(Self)
     }
+}
+
+impl<'a> tokio_postgres::types::FromSql<'a> for Id {
+    fn from_sql(
+        ty: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(<&[u8]>::from_sql(ty, raw)?.try_into()?))
+    }
+
+    accepts!(BYTEA);
 }
 
 impl From<[u8; 16]> for Id {
@@ -87,12 +102,18 @@ mod tests {
     fn an_id_is_32_lower_case_digits() {
         let id = Id::random();
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(Id::from_slice(&id.to_bytes()), Some(id));
         let text = "0123456789abcdef0123456789abcdef";
         assert_eq!(text.parse::<Id>().unwrap().to_string(), text);
         for text in ["", "0", &"g".repeat(32), &"A".repeat(32), &text[1..], &format!("{text}0")] {
             assert_eq!(text.parse::<Id>(), Err(IdError), "{text}");
         }
-        assert_eq!(Id::from_slice(&[0; 15]), None);
+    }
+
+    #[test]
+    fn a_column_with_an_id_has_16_bytes() {
+        let id = Id::random();
+        let read = |bytes: &[u8]| rusqlite::types::FromSql::column_result(ValueRef::Blob(bytes));
+        assert_eq!(read(&id.to_bytes()), Ok(id));
+        read(&[0; 15]).map(|_: Id| ()).expect_err("too short");
     }
 }

@@ -226,7 +226,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Reads a digest from a column.
 pub(crate) fn digest_at(row: &SqlRow<'_>, column: usize) -> Result<Digest, MetaError> {
-    row.text(column)?.parse().map_err(|_| MetaError::corrupt("a digest"))
+    row.text_ref(column)?.parse().map_err(|_| MetaError::corrupt("a digest"))
 }
 
 /// Reads a digest, or NULL, from a column.

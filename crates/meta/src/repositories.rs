@@ -36,7 +36,7 @@ pub(crate) fn repository_at(row: &SqlRow<'_>, first: usize) -> Result<Repository
 }
 
 fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> {
-    let mode = ModeName::parse(&row.text(column)?);
+    let mode = ModeName::parse(row.text_ref(column)?);
     mode.ok_or_else(|| MetaError::corrupt("a repository's mode"))
 }
 

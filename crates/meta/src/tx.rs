@@ -86,6 +86,27 @@ impl SqlRow<'_> {
         /// Reads a boolean.
         bool, bool
     }
+    column! {
+        /// Reads an id.
+        id, Id
+    }
+    column! {
+        /// Reads an id, or NULL.
+        opt_id, Option<Id>
+    }
+
+    /// Reads a text that is only looked at, without a copy of it.
+    pub(crate) fn text_ref(&self, column: usize) -> Result<&str, MetaError> {
+        match &self.0 {
+            AnyRow::Sqlite(row) => {
+                let text = row.get_ref(column).and_then(|value| Ok(value.as_str()?));
+                text.map_err(|error| unreadable(column, &error))
+            }
+            AnyRow::Postgres(row) => {
+                row.try_get(column).map_err(|error| unreadable(column, &error))
+            }
+        }
+    }
 
     /// Reads an integer, or NULL.
     pub fn opt_int(&self, column: usize) -> Result<Option<i64>, MetaError> {
@@ -111,19 +132,6 @@ impl SqlRow<'_> {
     /// Reads an integer.
     pub fn int(&self, column: usize) -> Result<i64, MetaError> {
         self.opt_int(column)?.ok_or_else(|| MetaError::corrupt("a number"))
-    }
-
-    /// Reads an id.
-    pub fn id(&self, column: usize) -> Result<Id, MetaError> {
-        Id::from_slice(&self.bytes(column)?).ok_or_else(|| MetaError::corrupt("an id"))
-    }
-
-    /// Reads an id, or NULL.
-    pub fn opt_id(&self, column: usize) -> Result<Option<Id>, MetaError> {
-        let bytes = self.opt_bytes(column)?;
-        bytes
-            .map(|bytes| Id::from_slice(&bytes).ok_or_else(|| MetaError::corrupt("an id")))
-            .transpose()
     }
 }
 
@@ -223,19 +231,33 @@ impl<'c> Tx<'c> {
         params: &[SqlParam<'_>],
         read: impl Fn(&SqlRow<'_>) -> Result<T, MetaError>,
     ) -> Result<Vec<T>, MetaError> {
+        let mut found = Vec::new();
+        self.for_each_row(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Runs a statement and hands every row of its result to `take`.
+    fn for_each_row(
+        &mut self,
+        sql: &str,
+        params: &[SqlParam<'_>],
+        mut take: impl FnMut(&SqlRow<'_>) -> Result<(), MetaError>,
+    ) -> Result<(), MetaError> {
         self.attempt(|connection| match connection {
             AnyConnection::Sqlite(connection) => {
                 let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(rusqlite::params_from_iter(params))?;
-                let mut found = Vec::new();
                 while let Some(row) = rows.next()? {
-                    found.push(read(&SqlRow(AnyRow::Sqlite(row)))?);
+                    take(&SqlRow(AnyRow::Sqlite(row)))?;
                 }
-                Ok(found)
+                Ok(())
             }
             AnyConnection::Postgres(session) => {
                 let rows = session.query(sql, params)?;
-                rows.iter().map(|row| read(&SqlRow(AnyRow::Postgres(row)))).collect()
+                rows.iter().try_for_each(|row| take(&SqlRow(AnyRow::Postgres(row))))
             }
         })
     }
@@ -268,8 +290,15 @@ impl<'c> Tx<'c> {
         params: &[SqlParam<'_>],
         read: impl Fn(&SqlRow<'_>) -> Result<T, MetaError>,
     ) -> Result<Option<T>, MetaError> {
-        // All rows are read, so that a statement with RETURNING runs to its end.
-        Ok(self.query(sql, params, read)?.into_iter().next())
+        let mut first = None;
+        // There is no early end, so that a statement with RETURNING runs to its own.
+        self.for_each_row(sql, params, |row| {
+            if first.is_none() {
+                first = Some(read(row)?);
+            }
+            Ok(())
+        })?;
+        Ok(first)
     }
 
     /// Waits until no other transaction that took its turn with this id is in progress. On a server, a transaction may

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The reasons why a name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,11 +79,12 @@ fn is_image_component(text: &str) -> bool {
     begins && ends && words.into_iter().all(is_separator)
 }
 
+/// Defines the type of a name. All clones share the text, because every request clones its names several times.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $error:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Returns the name as text.
@@ -198,7 +200,8 @@ pub struct ImagePath {
 impl ImagePath {
     /// Returns the path as text, `PROJECT/REPOSITORY/IMAGE`.
     pub fn path(&self) -> String {
-        format!("{}/{}/{}", self.project.path_prefix(), self.repository, self.image)
+        let project = self.project.path_prefix();
+        [project.as_str(), self.repository.as_str(), self.image.as_str()].join("/")
     }
 
     /// Parses `PROJECT/REPOSITORY/IMAGE`, or `PROJECT/IMAGE` if the host implies the repository.

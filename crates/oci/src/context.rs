@@ -8,18 +8,22 @@ use axum::response::Response;
 use engine::{AccessKind, EngineError, ImageTarget, RepoAccess};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use identity::{Caller, TokenAudience};
 use model::name::{NameError, is_too_short_for_image};
 use model::registry_host::{HostTarget, has_host_characters, without_port};
 use web::app::{App, LOOP_MARK};
 use web::audit::{AuditCode, AuditRecorder, AuditedOperation, RepositoryOf};
+use web::content::CONTENT_DIGEST;
 use web::layer::RequestInfo;
 use web::server_url::RequestArrival;
 
 use crate::error::OciError;
 use crate::query::UrlQuery;
 use crate::short_path::{self, ImagelessPath};
+
+/// The header by which clients recognise a registry.
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 pub(crate) type OciAnswer = Result<Response, OciError>;
 
@@ -71,7 +75,7 @@ impl OciRequest {
             }
         })?;
         trail.note_caller(&caller);
-        info.set_principal(&caller.principal.to_string());
+        info.set_principal(&caller.principal);
         let query = UrlQuery::new(parts.uri.query());
         Ok(Self {
             host_target: target_of(&app, host, &query),
@@ -187,9 +191,7 @@ where
         };
         error.into_response_for(&method, &path, &app.base_url(&arrival))
     });
-    response
-        .headers_mut()
-        .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
 
@@ -198,7 +200,7 @@ fn record_outcome(trail: &AuditRecorder, outcome: &OciAnswer) {
     match outcome {
         _ if !trail.is_kept() => {}
         Ok(response) => {
-            let digest = response.headers().get("docker-content-digest");
+            let digest = response.headers().get(CONTENT_DIGEST);
             if let Some(digest) = digest.and_then(|digest| digest.to_str().ok()) {
                 trail.note_digest(&digest);
             }

@@ -1,17 +1,17 @@
 //! `/v2/NAME/manifests/REFERENCE`: read, write and delete.
 
 use axum::body::Body;
-use axum::response::Response;
 use engine::{
     BodyError, Delete, EngineError, ImageTarget, Pull, PulledManifest, Push, ReceivedManifest,
     SHARED_FROM,
 };
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION, WARNING};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WARNING};
 use http::{HeaderValue, Method, StatusCode};
 use model::manifest::{MAX_MANIFEST_BYTES, ManifestError};
 use model::precondition::PreconditionOutcome;
 use model::reference::{Reference, Tag};
 
+use web::content::{CONTENT_DIGEST, digest_head};
 use web::layer::SharedBytes;
 use web::layer::body_budget::{BufferedBody, WholeError};
 
@@ -63,10 +63,7 @@ fn manifest_answer(context: &OciRequest, manifest: PulledManifest) -> OciAnswer 
     if let Some(ended) = context.ended_by_condition(&manifest.digest) {
         return ended;
     }
-    let mut head = Response::builder()
-        .header("docker-content-digest", manifest.digest.as_str())
-        .header(ETAG, format!("\"{}\"", manifest.digest))
-        .header("x-content-type-options", "nosniff")
+    let mut head = digest_head(StatusCode::OK, &manifest.digest)
         .header(CONTENT_TYPE, manifest.media_type)
         .header(CONTENT_LENGTH, manifest.size);
     if let Some(seconds) = manifest.stale_for {
@@ -119,7 +116,7 @@ async fn put(
     let pushed = access.put_manifest(new).await?;
     let mut head = empty(StatusCode::CREATED)
         .header(LOCATION, format!("/v2/{image}/manifests/{}", pushed.digest))
-        .header("docker-content-digest", pushed.digest.as_str());
+        .header(CONTENT_DIGEST, pushed.digest.as_str());
     if let Some(subject) = &pushed.subject {
         head = head.header("oci-subject", subject.as_str());
     }

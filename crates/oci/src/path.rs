@@ -70,6 +70,15 @@ impl<'a> OciRoute<'a> {
 
     /// Returns the methods that [`ROUTES`] declares for this route.
     pub(super) fn methods(&self) -> Vec<Method> {
+        self.method_names().map(|method| method.parse().expect("a method")).collect()
+    }
+
+    /// Returns whether [`ROUTES`] declares a method for this route.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        self.method_names().any(|declared| declared == method.as_str())
+    }
+
+    fn method_names(&self) -> impl Iterator<Item = &'static str> {
         let path = match self {
             Self::Blob { .. } => BLOB,
             Self::Uploads { .. } => UPLOADS,
@@ -78,9 +87,8 @@ impl<'a> OciRoute<'a> {
             Self::Tags { .. } => TAGS,
             Self::Referrers { .. } => REFERRERS,
         };
-        let declared = ROUTES.iter().filter(|declared| declared.path == path);
-        let methods = declared.flat_map(|declared| declared.methods.split(' '));
-        methods.map(|method| method.parse().expect("a method")).collect()
+        let declared = ROUTES.iter().filter(move |declared| declared.path == path);
+        declared.flat_map(|declared| declared.methods.split(' '))
     }
 
     /// Returns the name of the route in metrics.

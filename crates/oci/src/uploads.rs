@@ -11,6 +11,7 @@ use model::byte_range::{ContentRange, MAX_BLOB_BYTES};
 use model::digest::{Digest, DigestAlgorithm};
 
 use web::audit::AuditedOperation;
+use web::content::CONTENT_DIGEST;
 use web::layer::body::upload_body;
 
 use crate::context::{OciAnswer, OciRequest, empty, finish};
@@ -214,7 +215,7 @@ fn refuse_encoding(context: &OciRequest) -> Result<(), OciError> {
 fn created_answer(image: &str, digest: &Digest) -> Response {
     let head = empty(StatusCode::CREATED)
         .header(LOCATION, format!("/v2/{image}/blobs/{digest}"))
-        .header("docker-content-digest", digest.as_str());
+        .header(CONTENT_DIGEST, digest.as_str());
     finish(head, Body::empty())
 }
 

@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::response::Response;
 use engine::{EngineError, OpenContent};
 use http::header::{
-    ACCEPT_RANGES, AsHeaderName, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
-    IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, AsHeaderName, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::response::Builder;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -109,24 +109,31 @@ fn header(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The header with the digest of the content that an answer is about.
+pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// Returns the head that every answer about content has.
+pub fn digest_head(status: StatusCode, digest: &Digest) -> Builder {
+    let mut head = Response::builder().status(status);
+    if let Some(headers) = head.headers_mut() {
+        // At once for all headers of such an answer, so that the map need not grow.
+        headers.reserve(9);
+    }
+    head.header(CONTENT_DIGEST, digest.as_str())
+        .header(ETAG, ["\"", digest.as_str(), "\""].concat())
+        .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+}
+
 /// Returns the head of an answer about content that the client has already: `304 Not Modified`.
 pub fn not_modified_head(digest: &Digest) -> Builder {
-    Response::builder()
-        .status(StatusCode::NOT_MODIFIED)
-        .header("docker-content-digest", digest.as_str())
-        .header(ETAG, format!("\"{digest}\""))
-        .header("x-content-type-options", "nosniff")
+    digest_head(StatusCode::NOT_MODIFIED, digest)
 }
 
 /// Returns the head of an answer that carries content. The headers keep browsers from showing it: content is for the
 /// clients of a registry.
 pub fn content_head(status: StatusCode, digest: &Digest) -> Builder {
-    Response::builder()
-        .status(status)
+    digest_head(status, digest)
         .header(CONTENT_TYPE, MEDIA_TYPE)
-        .header("docker-content-digest", digest.as_str())
-        .header(ETAG, format!("\"{digest}\""))
         .header(ACCEPT_RANGES, "bytes")
-        .header("x-content-type-options", "nosniff")
-        .header("content-disposition", "attachment")
+        .header(CONTENT_DISPOSITION, "attachment")
 }

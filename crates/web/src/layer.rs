@@ -20,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use forwarded::ForwardedRequest;
+use model::principal::Principal;
 
 /// The route of requests to the operators' listener, such as health checks. They come every few seconds, so they are
 /// neither counted nor logged with the requests of clients.
@@ -45,7 +46,7 @@ pub struct RequestInfo {
     id: String,
     connection: ConnectionEnds,
     forwarded: Option<ForwardedRequest>,
-    principal: OnceLock<String>,
+    principal: OnceLock<Principal>,
     route: OnceLock<&'static str>,
     /// The reason why the request's credential is refused, set when the refusal is logged.
     refused: OnceLock<&'static str>,
@@ -79,8 +80,8 @@ impl RequestInfo {
     }
 
     /// Sets the caller that the log line names. The first call counts.
-    pub fn set_principal(&self, principal: &str) {
-        let _ = self.principal.set(principal.to_owned());
+    pub fn set_principal(&self, principal: &Principal) {
+        let _ = self.principal.set(principal.clone());
     }
 
     /// Sets the route by which metrics count the request. The first call counts.

@@ -308,7 +308,7 @@ impl RepoAccess<Pull> {
                 None => source.holding().repository.id,
             },
             ContentSource::Upstreams(source) => {
-                return source.find_blob_size(&self.engine, digest).await;
+                return Box::pin(source.find_blob_size(&self.engine, digest)).await;
             }
         };
         let blob = self.engine.open_blob(&repository, digest).await?;
@@ -320,12 +320,14 @@ impl RepoAccess<Pull> {
     pub async fn open_blob(&self, digest: &Digest) -> Result<OpenContent, EngineError> {
         let repository = match self.source().await? {
             ContentSource::Local(holding) => holding.repository.id,
-            ContentSource::Remote(source) => match source.open_missing_blob(digest).await? {
-                Some(blob) => return Ok(OpenContent::Growing(blob)),
-                None => source.holding().repository.id,
-            },
+            ContentSource::Remote(source) => {
+                match Box::pin(source.open_missing_blob(digest)).await? {
+                    Some(blob) => return Ok(OpenContent::Growing(blob)),
+                    None => source.holding().repository.id,
+                }
+            }
             ContentSource::Upstreams(source) => {
-                return source.open_blob(&self.engine, digest).await;
+                return Box::pin(source.open_blob(&self.engine, digest)).await;
             }
         };
         Ok(OpenContent::Blob(self.engine.open_blob(&repository, digest).await?))

@@ -2,6 +2,7 @@
 
 mod queue;
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -110,14 +111,17 @@ impl RequestRecord {
             tracing::debug!("{} {} {}", self.method, self.path, status.as_u16());
             return;
         }
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
         let id = self.id();
         let Self { method, path, user_agent, info, received } = self;
         let (peer, client) = (info.connection.peer, info.client());
         let method = truncated(method.as_str(), MAX_METHOD_BYTES);
         let status = status.as_u16();
         let duration_ms = took.as_secs_f64() * 1000.0;
-        let principal = info.principal.get().map_or("-", String::as_str);
-        let principal = truncated(principal, MAX_PRINCIPAL_BYTES);
+        let principal = info.principal.get().map_or_else(|| "-".to_owned(), ToString::to_string);
+        let principal = truncated(&principal, MAX_PRINCIPAL_BYTES);
         let cut = match (outcome.complete, status) {
             (true, _) => "",
             (false, CLIENT_LEFT) => ", client left",
@@ -148,12 +152,9 @@ fn truncated(text: &str, max_bytes: usize) -> &str {
 
 /// Returns a URI's path and query without secrets, cut to 512 bytes.
 fn path_and_query(uri: &http::Uri) -> String {
-    let query = uri.query().map(|query| {
-        let shown: Vec<_> = query.split('&').map(without_secret).collect();
-        format!("?{}", shown.join("&"))
-    });
-    let text = format!("{}{}", uri.path(), query.unwrap_or_default());
-    readable(text.as_bytes(), 512)
+    let Some(query) = uri.query() else { return readable(uri.path().as_bytes(), 512) };
+    let shown: Vec<_> = query.split('&').map(without_secret).collect();
+    readable(format!("{}?{}", uri.path(), shown.join("&")).as_bytes(), 512)
 }
 
 /// Returns a query parameter, without its value if people or Google's clients put secrets into it. This server uses
@@ -183,7 +184,11 @@ fn user_agent(headers: &HeaderMap) -> String {
 /// Percent-encodes everything but visible ASCII, as clients should have done, and cuts the result. URIs and header
 /// values may contain other bytes, and a terminal takes U+009B for the beginning of a command.
 fn readable(text: &[u8], max_bytes: usize) -> String {
-    percent_encode(text, CONTROLS).flat_map(str::chars).take(max_bytes).collect()
+    // The encoding is ASCII, and shortens nothing.
+    let start = &text[..text.len().min(max_bytes)];
+    let mut encoded = Cow::from(percent_encode(start, CONTROLS)).into_owned();
+    encoded.truncate(max_bytes);
+    encoded
 }
 
 /// Writes text with its control characters escaped, because they could control a terminal. A log line may contain text
@@ -212,6 +217,13 @@ mod tests {
         let mut written = String::new();
         write!(PrintableText(&mut written), "{text}").expect("a string takes everything");
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_clients_send_is_shown_as_bounded_ascii() {
+        assert_eq!(readable("/v2/a?n=\u{fc}\n".as_bytes(), 512), "/v2/a?n=%C3%BC%0A");
+        assert_eq!(readable("/v2/\u{fc}".as_bytes(), 6), "/v2/%C");
+        assert_eq!(readable(b"/v2/a", 3), "/v2");
     }
 
     #[test]

@@ -31,12 +31,11 @@ pub(super) fn refuse_foreign<B>(request: &http::Request<B>, names: &[String]) ->
 
 /// Returns whether a host means this machine: a loopback address, `localhost`, a name below it, or one of `names`.
 pub fn is_local(host: &str, names: &[String]) -> bool {
-    let host = host.to_ascii_lowercase();
     let address = host.trim_start_matches('[').trim_end_matches(']');
+    let last_label = host.rsplit('.').next().unwrap_or(host);
     address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        || host == "localhost"
-        || host.ends_with(".localhost")
-        || names.contains(&host)
+        || last_label.eq_ignore_ascii_case("localhost")
+        || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
