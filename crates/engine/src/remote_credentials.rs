@@ -60,7 +60,7 @@ impl Engine {
         let (repository, secret) = (repository.clone(), secret.clone());
         self.read(move |tx| {
             let Some(row) = repositories::find(tx, &repository)? else { return Ok(false) };
-            Ok(secrets::find_use(tx, &row.id)?.is_some_and(|used| used.secret == secret))
+            Ok(secrets::find_use(tx, &row.id)?.is_some_and(|used| used.is_of(&secret)))
         })
         .await
     }
@@ -101,7 +101,7 @@ pub(crate) fn store_secret_use(
         secrets::delete_use(tx, repository)?;
         return Ok(());
     };
-    if secrets::find_use(tx, repository)?.is_some_and(|used| used.secret == *secret) {
+    if secrets::find_use(tx, repository)?.is_some_and(|used| used.is_of(secret)) {
         return Ok(());
     }
     let (secret, added_by) = (secret.clone(), added_by.to_owned());

@@ -38,7 +38,7 @@ impl RemoteRegistry {
         let login = match UpstreamCredentials::parse(&settings) {
             Ok(None) => RegistryLogin::Anonymous,
             Ok(Some(credentials)) => match secrets::find_use(tx, repository)? {
-                Some(used) if used.secret == credentials.secret.secret => {
+                Some(used) if credentials.secret.is_version_of(&used.secret) => {
                     RegistryLogin::Credentials(credentials)
                 }
                 Some(_) | None => RegistryLogin::Unchecked,

@@ -220,6 +220,14 @@ pub struct SecretUse {
     pub added_at: i64,
 }
 
+impl SecretUse {
+    /// Returns whether the secret that is used has this name.
+    pub fn is_of(&self, name: &SecretName) -> bool {
+        let Self { secret: used, .. } = self;
+        used == name
+    }
+}
+
 /// Returns the secret that a repository may use.
 pub fn find_use(tx: &mut Tx<'_>, repository: &Id) -> Result<Option<SecretUse>, MetaError> {
     tx.query_first(

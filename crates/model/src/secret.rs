@@ -120,6 +120,14 @@ pub struct SecretVersionName {
     pub version: SecretVersion,
 }
 
+impl SecretVersionName {
+    /// Returns whether the version is one of the secret with this name.
+    pub fn is_version_of(&self, name: &SecretName) -> bool {
+        let Self { secret: own, .. } = self;
+        own == name
+    }
+}
+
 impl fmt::Display for SecretVersionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/versions/{}", self.secret, self.version)

@@ -1,4 +1,4 @@
-//! The configuration of a remote repository in an update: the parts that the mask names are replaced.
+//! The credentials of a remote repository in an update.
 //!
 //! Credentials never go to another registry than the one that they were set for: an update of the upstream's URL alone
 //! clears them.
@@ -21,9 +21,9 @@ use super::repository_message::UpdateMask;
 /// The path of the credentials in a mask.
 const CREDENTIALS: &str = "remote_repository_config.upstream_credentials";
 
-/// Returns the updated repository. Of the configuration of a remote repository, the parts that the mask does not name
-/// are as they were before.
-pub(super) fn keep_unnamed_parts(
+/// Returns the updated repository, with the credentials that a remote one has from now on: those of before, unless the mask
+/// names them or the upstream is another registry.
+pub(super) fn update_credentials(
     before: &Repository,
     mut updated: Repository,
     mask: &UpdateMask,
@@ -37,36 +37,25 @@ pub(super) fn keep_unnamed_parts(
             Some(ModeConfig::RemoteRepositoryConfig(new)) => new,
             Some(ModeConfig::VirtualRepositoryConfig(_)) | None => Default::default(),
         };
-        let merged = merge_remote_config(current.clone(), new, mask);
-        updated.mode_config = Some(ModeConfig::RemoteRepositoryConfig(merged));
+        let new = with_credentials(current.clone(), new, mask);
+        updated.mode_config = Some(ModeConfig::RemoteRepositoryConfig(new));
     }
     without_empty_credentials(updated)
 }
 
-/// Returns the current configuration, with the parts that the mask names replaced by those of the new one.
-fn merge_remote_config(
+/// Returns the updated configuration with the credentials that it has from now on.
+fn with_credentials(
     current: RemoteRepositoryConfig,
-    new: RemoteRepositoryConfig,
+    mut updated: RemoteRepositoryConfig,
     mask: &UpdateMask,
 ) -> RemoteRepositoryConfig {
-    let names = |field: &str| mask.names_within(&format!("remote_repository_config.{field}"));
-    let mut merged = current.clone();
-    if names("description") {
-        merged.description = new.description;
+    if mask.names_within(CREDENTIALS) {
+        updated.upstream_credentials =
+            merge_credentials(current.upstream_credentials, updated.upstream_credentials, mask);
+    } else if origin(&updated) != origin(&current) {
+        updated.upstream_credentials = None;
     }
-    if names("disable_upstream_validation") {
-        merged.disable_upstream_validation = new.disable_upstream_validation;
-    }
-    if names("docker_repository") || names("common_repository") {
-        merged.remote_source = new.remote_source;
-    }
-    if names("upstream_credentials") {
-        merged.upstream_credentials =
-            merge_credentials(current.upstream_credentials, new.upstream_credentials, mask);
-    } else if origin(&merged) != origin(&current) {
-        merged.upstream_credentials = None;
-    }
-    merged
+    updated
 }
 
 /// Returns the new credentials. gcloud names the user name and the secret each by itself.

@@ -19,7 +19,7 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::OperationParent;
-use super::remote_config::{keep_unnamed_parts, without_empty_credentials};
+use super::remote_config::{update_credentials, without_empty_credentials};
 use super::repository_checks as checks;
 use super::repository_message::{self as message, UpdateMask};
 use super::{
@@ -113,7 +113,7 @@ pub(super) async fn update(
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
-    let merged = keep_unnamed_parts(&before, merged, &mask);
+    let merged = update_credentials(&before, merged, &mask);
     let mut change = message::change(&merged, &mask)?;
     // A change of other fields adds no upstream.
     if mask.changes_mode_config() {
