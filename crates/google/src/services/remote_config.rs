@@ -89,8 +89,8 @@ fn password_of(credentials: Option<UpstreamCredentials>) -> UsernamePasswordCred
 /// Returns the repository, without credentials that have neither a user name nor a secret.
 pub(super) fn without_empty_credentials(mut repository: Repository) -> Repository {
     if let Some(ModeConfig::RemoteRepositoryConfig(config)) = &mut repository.mode_config {
-        let password = password_of(config.upstream_credentials.clone());
-        if password == UsernamePasswordCredentials::default() {
+        let login = password_of(config.upstream_credentials.clone());
+        if login == UsernamePasswordCredentials::default() {
             config.upstream_credentials = None;
         }
     }
