@@ -9,10 +9,10 @@ remote_checks() {
   check "the page: remote repositories of Docker Hub and quay.io are created" page_creates_remote
   check "the page: docker pulls what Docker Hub has" page_pulls_from_hub
   check "crane, skopeo and oras pull through" others_pull_through
-  check "the page: images are allowed and denied" page_denies_images
   start_vendor
   check "the page: a remote repository has a secret for a private registry" page_creates_private
   check "the page: the secret gets another version, and the first one is disabled" page_changes_secret
+  check "the page: images are allowed and denied" page_denies_images
   check "the page: a remote repository reads one of this registry" page_reads_own
   check "docker push to a remote repository fails at once" remote_takes_no_push
   check "what was pulled is listed by gcloud" remote_is_listed
