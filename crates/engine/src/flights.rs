@@ -30,19 +30,22 @@ where
     where
         Work: Future<Output = ()> + Send + 'static,
     {
-        let mut result = {
+        let (mut result, begun) = {
             let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match flights.get(&key) {
-                Some(running) => running.clone(),
+                Some(running) => (running.clone(), None),
                 None => {
                     let (sender, receiver) = watch::channel(None);
                     flights.insert(key.clone(), receiver.clone());
                     let landing = Landing { flights: self.0.clone(), key };
-                    tokio::spawn(work(ResultSender { sender, landing }));
-                    receiver
+                    (receiver, Some(ResultSender { sender, landing }))
                 }
             }
         };
+        // The lock is not held here, because the end of the work takes it.
+        if let Some(sender) = begun {
+            tokio::spawn(work(sender));
+        }
         let result = result.wait_for(Option::is_some).await;
         result.ok().and_then(|result| result.clone())
     }

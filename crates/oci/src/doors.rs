@@ -93,5 +93,6 @@ mod tests {
         check_small(future_size(|context, body| manifests::by_method(context, body, "", "")));
         check_small(future_size(|context, _| tags::list(context, "")));
         check_small(future_size(|context, _| referrers::list(context, "", "")));
+        check_small(future_size(|context, _| blobs::by_method(context, "", "")));
     }
 }

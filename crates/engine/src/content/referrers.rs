@@ -39,7 +39,7 @@ impl RepoAccess<Pull> {
         let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let subject = subject.clone();
         let list = UpstreamList::Referrers(subject.clone());
-        if let Some(problem) = source.prepare_list(&self.engine, &list).await?
+        if let Some(problem) = Box::pin(source.prepare_list(&self.engine, &list)).await?
             && !problem.is_not_found()
         {
             return Err(problem.into());

@@ -57,7 +57,7 @@ impl RepoAccess<Pull> {
     pub async fn list_tags(&self, page: PageRequest) -> Result<TagPage, EngineError> {
         let (source, image) = (self.source().await?, self.image.target.path.image.to_string());
         let (path, PageRequest { start, limit }) = (self.image.target.path.path(), page);
-        let problem = source.prepare_list(&self.engine, &UpstreamList::Tags).await?;
+        let problem = Box::pin(source.prepare_list(&self.engine, &UpstreamList::Tags)).await?;
         self.engine
             .read(move |tx| {
                 let (repositories, listed) = (source.repositories()?, source.repositories_below()?);
