@@ -301,36 +301,48 @@ impl RepoAccess<Pull> {
             // review.
             self.postpone_review(holding, digest).await?;
         }
-        let repository = match &source {
-            ContentSource::Local(holding) => holding.repository.id,
-            ContentSource::Remote(source) => match source.find_blob_size(digest).await? {
-                Some(size) => return Ok(size),
-                None => source.holding().repository.id,
+        let stat = async |repository: &Id| {
+            let blob = self.engine.open_blob(repository, digest).await?;
+            blob.check_if_changed().await?;
+            Ok(blob.size())
+        };
+        match &source {
+            ContentSource::Local(holding) => stat(&holding.repository.id).await,
+            ContentSource::Remote(source) => match stat(&source.holding().repository.id).await {
+                Err(EngineError::BlobUnknown(digest)) => {
+                    let size = source.find_missing_size(&digest).await?;
+                    size.ok_or(EngineError::BlobUnknown(digest))
+                }
+                found => found,
             },
             ContentSource::Upstreams(source) => {
-                return Box::pin(source.find_blob_size(&self.engine, digest)).await;
+                Box::pin(source.find_blob_size(&self.engine, digest)).await
             }
-        };
-        let blob = self.engine.open_blob(&repository, digest).await?;
-        blob.check_if_changed().await?;
-        Ok(blob.size())
+        }
     }
 
     /// Opens a blob for reading.
     pub async fn open_blob(&self, digest: &Digest) -> Result<OpenContent, EngineError> {
-        let repository = match self.source().await? {
-            ContentSource::Local(holding) => holding.repository.id,
+        let open = async |repository: &Id| {
+            Ok(OpenContent::Blob(self.engine.open_blob(repository, digest).await?))
+        };
+        match self.source().await? {
+            ContentSource::Local(holding) => open(&holding.repository.id).await,
             ContentSource::Remote(source) => {
+                let repository = &source.holding().repository.id;
+                match open(repository).await {
+                    Err(EngineError::BlobUnknown(_)) => {}
+                    opened => return opened,
+                }
                 match Box::pin(source.open_missing_blob(digest)).await? {
-                    Some(blob) => return Ok(OpenContent::Growing(blob)),
-                    None => source.holding().repository.id,
+                    Some(blob) => Ok(OpenContent::Growing(blob)),
+                    None => open(repository).await,
                 }
             }
             ContentSource::Upstreams(source) => {
-                return Box::pin(source.open_blob(&self.engine, digest)).await;
+                Box::pin(source.open_blob(&self.engine, digest)).await
             }
-        };
-        Ok(OpenContent::Blob(self.engine.open_blob(&repository, digest).await?))
+        }
     }
 
     /// Postpones a waiting review of the link to the blob, at most once in a 24th of the grace period.

@@ -71,34 +71,33 @@ impl WantedBlob {
 }
 
 impl RemoteSource {
-    /// Returns the size of a blob that the repository has, or that a manifest of the repository names.
-    pub(crate) async fn find_blob_size(&self, digest: &Digest) -> Result<Option<u64>, EngineError> {
+    /// Returns the size of a blob that the repository lacks and that would be fetched: one that a manifest of it names.
+    pub(crate) async fn find_missing_size(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<u64>, EngineError> {
         let (repository, digest) = (self.holding().repository.id, digest.clone());
-        let size =
-            self.engine().read_by_key(move |tx| match blobs::find(tx, &repository, &digest)? {
-                Some(blob) => Ok(Some(blob.size)),
-                None => find_fetched_size(tx, &repository, &digest),
-            });
+        let size = self.engine().read_by_key(move |tx| {
+            // A blob whose copy was set aside is fetched anew.
+            match blobs::find_size(tx, &repository, &digest)? {
+                Some(size) => Ok(Some(size)),
+                None => Ok(versions::find_awaited_size(tx, &repository, &digest)?),
+            }
+        });
         Ok(size.await?.map(|size| size as u64))
     }
 
-    /// Opens a blob that the repository lacks and that a manifest of it names. Returns `None` for any other blob.
+    /// Opens a blob that the repository lacks and that a manifest of it names. Returns `None` for any other blob, and for
+    /// one that was stored meanwhile.
     pub(crate) async fn open_missing_blob(
         &self,
         digest: &Digest,
     ) -> Result<Option<GrowingBlob>, EngineError> {
-        let (repository, wanted) = (self.holding().repository.id, digest.clone());
-        let size = self.engine().read_by_key(move |tx| {
-            if blobs::find(tx, &repository, &wanted)?.is_some() {
-                return Ok(None);
-            }
-            find_fetched_size(tx, &repository, &wanted)
-        });
-        let Some(size) = size.await? else { return Ok(None) };
+        let Some(size) = self.find_missing_size(digest).await? else { return Ok(None) };
         if let Some(problem) = self.offline_problem() {
             return Err(problem.into());
         }
-        match self.open_fetch(digest, size as u64).await {
+        match self.open_fetch(digest, size).await {
             Ok(FetchedBlob::Stored) => Ok(None),
             Ok(FetchedBlob::Growing(blob)) => Ok(Some(blob)),
             Err(EngineError::Upstream(problem)) if problem.kind == Problem::NotFound => {
@@ -298,19 +297,6 @@ impl RemoteSource {
         let renew =
             move |tx: &mut Tx<'_>| Ok(remote_fetches::set_expiry(tx, &upload, &holder, until)?);
         Ok(engine.write(renew).await? == 1)
-    }
-}
-
-/// Returns the size of a blob that the repository lacks and that is fetched.
-fn find_fetched_size(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    digest: &Digest,
-) -> Result<Option<i64>, EngineError> {
-    // A blob whose copy was set aside is fetched anew.
-    match blobs::find_size(tx, repository, digest)? {
-        Some(size) => Ok(Some(size)),
-        None => Ok(versions::find_awaited_size(tx, repository, digest)?),
     }
 }
 

@@ -249,7 +249,7 @@ impl UpstreamSource {
         }
         for remote in self.set.registries(self.image.as_str()) {
             let Ok(source) = engine.upstream_source(&remote, &self.image) else { continue };
-            if let Some(size) = source.find_blob_size(digest).await? {
+            if let Some(size) = source.find_missing_size(digest).await? {
                 return Ok(size);
             }
         }
