@@ -25,6 +25,7 @@ mod rules;
 mod settings;
 mod status;
 mod tags;
+mod update_mask;
 mod upstreams;
 mod usage;
 mod versions;

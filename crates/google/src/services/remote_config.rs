@@ -1,4 +1,4 @@
-//! The credentials of a remote repository in an update.
+//! The configuration of a remote repository in an update: the parts that the mask names are replaced.
 //!
 //! Credentials never go to another registry than the one that they were set for: an update of the upstream's URL alone
 //! clears them.
@@ -16,46 +16,56 @@ use proto::google::devtools::artifactregistry::v1::remote_repository_config::ups
 use proto::google::devtools::artifactregistry::v1::repository::ModeConfig;
 use proto::google::devtools::artifactregistry::v1::{RemoteRepositoryConfig, Repository};
 
-use super::repository_message::UpdateMask;
+use super::update_mask::UpdateMask;
 
 /// The path of the credentials in a mask.
 const CREDENTIALS: &str = "remote_repository_config.upstream_credentials";
 
-/// Returns the updated repository, with the credentials that a remote one has from now on: those of before, unless the mask
-/// names them or the upstream is another registry.
-pub(super) fn update_credentials(
-    before: &Repository,
-    mut updated: Repository,
-    mask: &UpdateMask,
-) -> Repository {
-    let is_in_parts = mask.changes_mode_config() && !mask.is_all();
-    if let Some(ModeConfig::RemoteRepositoryConfig(current)) = &before.mode_config
-        && is_in_parts
-        && !mask.names("remote_repository_config")
-    {
-        let new = match updated.mode_config.take() {
-            Some(ModeConfig::RemoteRepositoryConfig(new)) => new,
-            Some(ModeConfig::VirtualRepositoryConfig(_)) | None => Default::default(),
-        };
-        let new = with_credentials(current.clone(), new, mask);
-        updated.mode_config = Some(ModeConfig::RemoteRepositoryConfig(new));
-    }
-    without_empty_credentials(updated)
+/// Returns whether an update replaces the whole configuration.
+pub(super) fn replaces_remote_config(mask: &UpdateMask) -> bool {
+    mask.is_all() || mask.names("remote_repository_config")
 }
 
-/// Returns the updated configuration with the credentials that it has from now on.
-fn with_credentials(
+/// Returns the new configuration of a remote repository. Of Berth's own fields, those that an update of the whole
+/// configuration does not set stay: gcloud does not know them. Credentials stay with the registry that they are for.
+pub(super) fn merge_remote_config(
     current: RemoteRepositoryConfig,
-    mut updated: RemoteRepositoryConfig,
+    mut new: RemoteRepositoryConfig,
     mask: &UpdateMask,
 ) -> RemoteRepositoryConfig {
-    if mask.names_within(CREDENTIALS) {
-        updated.upstream_credentials =
-            merge_credentials(current.upstream_credentials, updated.upstream_credentials, mask);
-    } else if origin(&updated) != origin(&current) {
-        updated.upstream_credentials = None;
+    let names = |field: &str| mask.names_within(&format!("remote_repository_config.{field}"));
+    let is_whole = replaces_remote_config(mask);
+    if !(is_whole || names("docker_repository") || names("common_repository")) {
+        new.remote_source = current.remote_source.clone();
     }
-    updated
+    if !is_whole {
+        new.upstream_credentials = if names("upstream_credentials") {
+            merge_credentials(current.upstream_credentials, new.upstream_credentials, mask)
+        } else if origin(&new.remote_source) == origin(&current.remote_source) {
+            current.upstream_credentials
+        } else {
+            None
+        };
+    }
+    if !(is_whole || names("description")) {
+        new.description = current.description;
+    }
+    if !(is_whole || names("disable_upstream_validation")) {
+        new.disable_upstream_validation = current.disable_upstream_validation;
+    }
+    if !(names("allowed_images") || is_whole && !new.allowed_images.is_empty()) {
+        new.allowed_images = current.allowed_images;
+    }
+    if !(names("denied_images") || is_whole && !new.denied_images.is_empty()) {
+        new.denied_images = current.denied_images;
+    }
+    if !(names("offline") || is_whole && new.offline) {
+        new.offline = current.offline;
+    }
+    if !(names("delete_not_found_cache_files") || is_whole && new.delete_not_found_cache_files) {
+        new.delete_not_found_cache_files = current.delete_not_found_cache_files;
+    }
+    new
 }
 
 /// Returns the new credentials. gcloud names the user name and the secret each by itself.
@@ -98,8 +108,8 @@ pub(super) fn without_empty_credentials(mut repository: Repository) -> Repositor
 }
 
 /// Returns the origin of the upstream, unless the upstream is no URL.
-fn origin(config: &RemoteRepositoryConfig) -> Option<RegistryOrigin> {
-    let url = match config.remote_source.as_ref()? {
+fn origin(source: &Option<RemoteSource>) -> Option<RegistryOrigin> {
+    let url = match source.as_ref()? {
         RemoteSource::CommonRepository(common) => &common.uri,
         RemoteSource::DockerRepository(docker) => match docker.upstream.as_ref()? {
             Upstream::PublicRepository(public) => {

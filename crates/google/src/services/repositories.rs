@@ -19,9 +19,10 @@ use proto::google::longrunning::Operation;
 use tonic::{Request, Response, Status};
 
 use super::operations::OperationParent;
-use super::remote_config::{update_credentials, without_empty_credentials};
+use super::remote_config::without_empty_credentials;
 use super::repository_checks as checks;
-use super::repository_message::{self as message, UpdateMask};
+use super::repository_message as message;
+use super::update_mask::UpdateMask;
 use super::{
     ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
     names, page_size, trail,
@@ -113,7 +114,7 @@ pub(super) async fn update(
     message::check_unchanged(&current, &repository, &mask)?;
     let before = message::write(&current, &services.app);
     let merged = message::merge(before.clone(), repository, &mask);
-    let merged = update_credentials(&before, merged, &mask);
+    let merged = without_empty_credentials(merged);
     let mut change = message::change(&merged, &mask)?;
     // A change of other fields adds no upstream.
     if mask.changes_mode_config() {

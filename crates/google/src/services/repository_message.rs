@@ -3,7 +3,6 @@
 //! Fields without a column of their own (cleanup policies, upstreams) are stored together, as the JSON of the message.
 //! So they are answered exactly as they were set, which Terraform compares. Cleanup reads its policies from that JSON.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use engine::{Repository as StoredRepository, RepositoryChange, UpstreamValidation};
@@ -11,7 +10,6 @@ use model::remote_rules::RemoteRules;
 use model::repository::{ModeError, ModeName, RepositoryMode};
 use model::upstream_credentials::UpstreamCredentials;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
-use prost_types::FieldMask;
 use proto::google::devtools::artifactregistry::v1::repository::vulnerability_scanning_config::{
     EnablementConfig, EnablementState,
 };
@@ -21,97 +19,11 @@ use proto::google::devtools::artifactregistry::v1::repository::{
 use proto::google::devtools::artifactregistry::v1::{RemoteRepositoryConfig, Repository};
 use tonic::Status;
 
+use super::remote_config::{merge_remote_config, replaces_remote_config};
+use super::update_mask::UpdateMask;
 use super::{bad_field, timestamp};
 use crate::contract::POOL;
 use web::app::App;
-
-/// The fields that an update may name.
-const MUTABLE: [&str; 9] = [
-    "description",
-    "labels",
-    "docker_config",
-    "cleanup_policies",
-    "cleanup_policy_dry_run",
-    "vulnerability_scanning_config",
-    "remote_repository_config",
-    "virtual_repository_config",
-    "disallow_unspecified_mode",
-];
-/// The fields that clients send back and that cannot be changed.
-const FIXED: [&str; 10] = [
-    "name",
-    "format",
-    "mode",
-    "create_time",
-    "update_time",
-    "kms_key_name",
-    "size_bytes",
-    "satisfies_pzs",
-    "satisfies_pzi",
-    "registry_uri",
-];
-
-/// The paths of the fields that an update changes; `None` is all fields.
-pub(super) struct UpdateMask(Option<BTreeSet<String>>);
-
-impl UpdateMask {
-    pub(super) fn everything() -> Self {
-        Self(None)
-    }
-
-    /// Reads a mask. An absent mask means all fields, and so does an empty one, because some clients cannot send the
-    /// difference.
-    pub(super) fn new(mask: Option<FieldMask>) -> Result<Self, Status> {
-        let paths = mask.map(|mask| mask.paths).unwrap_or_default();
-        let mut fields = BTreeSet::new();
-        for path in &paths {
-            let field = path.split('.').next().unwrap_or_default();
-            if field == "*" {
-                return Ok(Self(None));
-            }
-            if FIXED.contains(&field) {
-                return Err(bad_field("update_mask", format!("{field} cannot be changed")));
-            }
-            if !MUTABLE.contains(&field) {
-                return Err(bad_field(
-                    "update_mask",
-                    format!("{field} is no field of a repository"),
-                ));
-            }
-            fields.insert(path.clone());
-        }
-        Ok(Self((!paths.is_empty()).then_some(fields)))
-    }
-
-    /// Returns whether a field, or a part of it, changes.
-    fn has(&self, field: &str) -> bool {
-        let is_of_field = |path: &String| path.split('.').next() == Some(field);
-        self.0.as_ref().is_none_or(|paths| paths.iter().any(is_of_field))
-    }
-
-    /// Returns whether the configuration of the mode, and so the upstreams, may change.
-    pub(super) fn changes_mode_config(&self) -> bool {
-        self.has("remote_repository_config") || self.has("virtual_repository_config")
-    }
-
-    /// Returns whether the mask has all fields.
-    pub(super) fn is_all(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Returns whether the mask has this path, or one below it.
-    pub(super) fn names_within(&self, path: &str) -> bool {
-        let is_within = |named: &String| {
-            named.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.0.as_ref().is_some_and(|paths| paths.iter().any(is_within))
-    }
-
-    /// Returns whether the mask has exactly this path.
-    pub(super) fn names(&self, path: &str) -> bool {
-        self.0.as_ref().is_some_and(|paths| paths.contains(path))
-    }
-}
 
 /// Returns the fields that are stored as one document, because they have no column.
 fn stored_fields(repository: &Repository) -> Repository {
@@ -240,7 +152,7 @@ pub(super) fn check_unchanged(
         ("format", new.format, Format::Docker as i32),
     ];
     for (field, wanted, is) in fixed {
-        if mask.0.is_none() && wanted != 0 && wanted != is {
+        if mask.is_all() && wanted != 0 && wanted != is {
             return Err(bad_field(&format!("repository.{field}"), "cannot be changed"));
         }
     }
@@ -289,7 +201,7 @@ fn merge_mode_config(
             Some(ModeConfig::VirtualRepositoryConfig(mut new)),
         ) => {
             let names = |field: &str| mask.names(&format!("virtual_repository_config.{field}"));
-            let is_whole = mask.0.is_none() || mask.names("virtual_repository_config");
+            let is_whole = mask.is_all() || mask.names("virtual_repository_config");
             if !is_whole && !names("upstream_policies") {
                 new.upstream_policies = current.upstream_policies;
             }
@@ -305,44 +217,15 @@ fn merge_mode_config(
             Some(ModeConfig::RemoteRepositoryConfig(current)),
             Some(ModeConfig::RemoteRepositoryConfig(new)),
         ) => Some(ModeConfig::RemoteRepositoryConfig(merge_remote_config(current, new, mask))),
+        // The parts that the mask names are cleared.
+        (Some(ModeConfig::RemoteRepositoryConfig(current)), None)
+            if !replaces_remote_config(mask) =>
+        {
+            let new = RemoteRepositoryConfig::default();
+            Some(ModeConfig::RemoteRepositoryConfig(merge_remote_config(current, new, mask)))
+        }
         (_, new) => new,
     }
-}
-
-/// Returns the new configuration of a remote repository. Of its own fields, those that an update of the whole
-/// configuration does not set stay.
-fn merge_remote_config(
-    mut current: RemoteRepositoryConfig,
-    mut new: RemoteRepositoryConfig,
-    mask: &UpdateMask,
-) -> RemoteRepositoryConfig {
-    let names = |field: &str| mask.names_within(&format!("remote_repository_config.{field}"));
-    let is_whole = mask.0.is_none() || mask.names("remote_repository_config");
-    if !(names("allowed_images") || is_whole && !new.allowed_images.is_empty()) {
-        new.allowed_images = current.allowed_images;
-    }
-    if !(names("denied_images") || is_whole && !new.denied_images.is_empty()) {
-        new.denied_images = current.denied_images;
-    }
-    if !(names("offline") || is_whole && new.offline) {
-        new.offline = current.offline;
-    }
-    if !(names("delete_not_found_cache_files") || is_whole && new.delete_not_found_cache_files) {
-        new.delete_not_found_cache_files = current.delete_not_found_cache_files;
-    }
-    if !(is_whole || names("description")) {
-        new.description = current.description;
-    }
-    if !(is_whole || names("upstream_credentials")) {
-        new.upstream_credentials = current.upstream_credentials.take();
-    }
-    if !(is_whole || names("disable_upstream_validation")) {
-        new.disable_upstream_validation = current.disable_upstream_validation;
-    }
-    if !(is_whole || names("docker_repository") || names("common_repository")) {
-        new.remote_source = current.remote_source;
-    }
-    new
 }
 
 /// Returns the change that an update makes.
