@@ -65,6 +65,8 @@ creates_remote_and_virtual() {
 }
 creates_other_remotes() {
   local output secret=projects/$project/secrets/upstream/versions repository=$in_east/repositories/described-upstream
+  berth secrets add "${secret%/versions}" --data "$data" --origin https://registry.example.com <<<"a password"
+  berth secrets add "${secret%/versions}" --data "$data" <<<"a new password"
   # Nothing answers under this name.
   set -- private --location=us-east1 --mode=remote-repository --remote-docker-repo=https://registry.example.com \
     --remote-username=one --remote-password-secret-version="$secret/1"
