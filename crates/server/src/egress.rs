@@ -209,6 +209,8 @@ impl EgressClients {
     }
 
     fn client(&self, url: &Url) -> Result<Client, SendError> {
+        // A client that is kept was made for another URL of the same origin.
+        self.check(url)?;
         let origin = url.origin().ascii_serialization();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&origin) {

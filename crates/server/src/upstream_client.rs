@@ -411,6 +411,9 @@ fn send_problem(url: &str, error: &SendError) -> UpstreamProblem {
         SendError::Refused(EgressRefused::NotNamed(host)) => {
             format!("is reached through a proxy, and egress.allow does not name {host}")
         }
+        SendError::Refused(EgressRefused::Userinfo) => {
+            "names a URL that holds a user name or a password".to_owned()
+        }
         // Which addresses private names have is nothing for clients.
         SendError::Refused(refused) => {
             tracing::warn!("an upstream is not reached: {refused}");

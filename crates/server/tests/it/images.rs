@@ -62,7 +62,7 @@ async fn put_tag(owner: &GoogleClient, image: &str, tag: &str, content: &Image) 
 }
 
 /// Gets all entries of a list, page by page, and the number of pages.
-async fn list_all(owner: &GoogleClient, list: &str, field: &str) -> (Vec<Value>, usize) {
+pub(crate) async fn list_all(owner: &GoogleClient, list: &str, field: &str) -> (Vec<Value>, usize) {
     let (mut found, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
         let separator = if list.contains('?') { '&' } else { '?' };

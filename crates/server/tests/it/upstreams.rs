@@ -8,6 +8,8 @@ mod explained;
 mod failing;
 mod health;
 mod hostile;
+mod leaders;
+mod lies;
 mod listed;
 mod mirrored;
 mod reached;
@@ -15,6 +17,7 @@ mod remote;
 mod remote_lists;
 mod restricted;
 mod served;
+mod stopped;
 mod through;
 
 pub(crate) use health::start_with_upstream_figures;

@@ -11,6 +11,7 @@ pub(crate) mod google;
 pub(crate) mod image;
 pub(crate) mod kept;
 pub(crate) mod key;
+pub(crate) mod lying_upstream;
 pub(crate) mod numbers;
 pub(crate) mod process;
 pub(crate) mod receiver;
@@ -27,6 +28,7 @@ pub(crate) use image::{
     Image, blob_path, descriptor_of, digest_of, index_of, manifest_path, random_bytes,
 };
 pub(crate) use key::AccountKey;
+pub(crate) use lying_upstream::{LyingUpstream, RawAnswer};
 pub(crate) use receiver::{Receiver, ReceiverAnswer};
 pub(crate) use scripted_upstream::{ScriptedUpstream, UpstreamAnswer};
 pub(crate) use server::{Backend, TestServer, wait_for_metrics};
@@ -76,6 +78,12 @@ pub(crate) use on_both;
 pub(crate) async fn with_deadline<T>(future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(std::time::Duration::from_secs(60), future).await;
     waited.expect("it ends")
+}
+
+/// The number of rounds of a test that repeats itself: that of the variable `TEST_ROUNDS`, which makes a long run, or the
+/// usual one.
+pub(crate) fn test_rounds(usual: usize) -> usize {
+    std::env::var("TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
 /// The path of the next page, from an answer's `Link` header.

@@ -8,15 +8,13 @@ use serde_json::json;
 use super::list_all;
 use crate::util::google::repository_name;
 use crate::util::process::BerthProcess;
-use crate::util::{Backend, Client, GoogleClient, Image};
+use crate::util::{Backend, Client, GoogleClient, Image, test_rounds};
 
 const PROJECT: &str = "p";
 const IMAGE: &str = "p/race/image";
 
-/// The number of races. `TEST_ROUNDS=10000` makes a long run.
-fn race_rounds() -> usize {
-    std::env::var("TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(60)
-}
+/// The usual number of races. `TEST_ROUNDS=10000` makes a long run.
+const RACES: usize = 60;
 
 fn google_client(berth: &BerthProcess) -> GoogleClient {
     GoogleClient::new(&Client::new(berth.listen_address()), "any", "anybody@example.com")
@@ -34,7 +32,7 @@ async fn race_for_tags(one: &GoogleClient, other: &GoogleClient) {
     let package = format!("{}/packages/image", repository_name(PROJECT, "race"));
     let version = json!({ "version": format!("{package}/versions/{}", second.digest()) });
     let mut winners = BTreeMap::new();
-    for round in 0..race_rounds() {
+    for round in 0..test_rounds(RACES) {
         let tag = format!("v{round}");
         let pushed = one.client.push_manifest((IMAGE, &tag), OCI_MANIFEST, first.manifest.clone());
         let made = async {

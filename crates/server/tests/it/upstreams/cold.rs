@@ -8,17 +8,14 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::image_in;
-use super::remote::{RemoteTest, expect_manifest, remote_body};
-use crate::util::accounts::repositories_path;
+use super::remote::{RemoteTest, expect_manifest};
 use crate::util::client::OpenReply;
-use crate::util::process::{BerthProcess, quiet_berth};
 use crate::util::{
-    Backend, Image, ScriptedUpstream, UpstreamAnswer, blob_path, digest_of, manifest_path, on_both,
-    random_bytes,
+    Backend, Image, UpstreamAnswer, blob_path, digest_of, manifest_path, on_both, random_bytes,
 };
 
 /// The bytes at the end of a blob that wait for its digest.
-const HELD_BACK: usize = 64 << 10;
+pub(super) const HELD_BACK: usize = 64 << 10;
 
 on_both![
     bytes_are_read_before_the_upstream_has_sent_all,
@@ -29,18 +26,18 @@ on_both![
 ];
 
 /// An image of one large layer, whose manifest was pulled from a remote repository.
-struct ColdLayer<'a> {
+pub(super) struct ColdLayer<'a> {
     test: &'a RemoteTest,
-    layer: Bytes,
+    pub(super) layer: Bytes,
     /// The path of the layer at the upstream.
-    at_upstream: String,
+    pub(super) at_upstream: String,
     /// The path of the layer in the repository.
     path: String,
 }
 
 impl<'a> ColdLayer<'a> {
     /// The length is also the seed of the bytes.
-    async fn add(test: &'a RemoteTest, length: usize) -> Self {
+    pub(super) async fn add(test: &'a RemoteTest, length: usize) -> Self {
         let image = Image::of_layer(random_bytes(length, length as u64));
         let name = format!("app{length}");
         test.upstream.serve(&image, (&name, "1"));
@@ -63,13 +60,13 @@ impl<'a> ColdLayer<'a> {
         gate
     }
 
-    async fn open(&self) -> OpenReply {
+    pub(super) async fn open(&self) -> OpenReply {
         let reply = self.test.accounts.owner.client.open(&self.path).await;
         assert_eq!(reply.status, 200);
         reply
     }
 
-    async fn open_range(&self, range: &str) -> OpenReply {
+    pub(super) async fn open_range(&self, range: &str) -> OpenReply {
         let client = self.test.accounts.owner.client.clone().with_header("range", range);
         let reply = client.open(&self.path).await;
         assert_eq!(reply.status, 206);
@@ -77,12 +74,12 @@ impl<'a> ColdLayer<'a> {
     }
 
     /// Reads the layer in whole, from whatever place it has now.
-    async fn expect_whole(&self) {
+    pub(super) async fn expect_whole(&self) {
         let mut reply = self.open().await;
         assert_eq!(reply.expect_bytes(&self.layer).await, self.layer.len());
     }
 
-    fn count_fetches(&self) -> usize {
+    pub(super) fn count_fetches(&self) -> usize {
         self.test.upstream.count(&format!("GET {}", self.at_upstream))
     }
 }
@@ -191,56 +188,5 @@ async fn attack_52_very_many_readers_of_a_cold_blob_cause_one_fetch(backend: Bac
         assert_eq!(cold.count_fetches(), 1);
         cold.expect_whole().await;
         assert_eq!(cold.count_fetches(), 1);
-    }
-}
-
-/// Two processes on one database fetch a blob once, and the second goes on when the first is killed.
-#[tokio::test]
-async fn processes_fetch_once_and_survive_the_one_that_fetches() {
-    let Some(database) = Backend::postgres().await else {
-        println!("SKIPPED: TEST_POSTGRES_URL is not set");
-        return;
-    };
-    let (folder, upstream) =
-        (tempfile::tempdir().expect("a folder"), ScriptedUpstream::start().await);
-    let settings = folder.path().join("berth.toml");
-    std::fs::write(&settings, "[egress]\nallow = [\"127.0.0.0/8\"]\n").expect("written");
-    let start = async || {
-        let mut command = quiet_berth(&["serve", "--dev", "--config"]);
-        command.arg(&settings);
-        if let Backend::Postgres(url) = &database {
-            command.args(["--database", url]);
-        }
-        BerthProcess::spawn(&folder.path().join("data"), &mut command).await
-    };
-    let (mut first, second) = (start().await, start().await);
-    let body = remote_body(&upstream.url()).to_string();
-    let path = format!("{}?repositoryId=remote", repositories_path("p"));
-    first.client.post(&path, body).await.expect_status(200);
-    for kills in [false, true] {
-        let name = if kills { "killed" } else { "kept" };
-        let image = Image::of_layer(random_bytes(2 << 20, u64::from(kills)));
-        upstream.serve(&image, (name, "1"));
-        let (layer, gate) = (image.blobs[1].clone(), Arc::new(Semaphore::new(0)));
-        let (begun, line) = (1 << 20, blob_path(name, digest_of(&layer)));
-        let answer =
-            UpstreamAnswer::Gated { bytes: layer.clone(), first: begun, gate: gate.clone() };
-        upstream.set(&line, answer);
-        let in_remote = format!("p/remote/{name}");
-        first.client.get(&manifest_path(&in_remote, "1")).await.expect_status(200);
-        let path = blob_path(&in_remote, digest_of(&layer));
-        let mut leading = first.client.open(&path).await;
-        assert_eq!(leading.expect_bytes(&layer[..begun]).await, begun);
-        let (client, wanted) = (second.client.clone(), path.clone());
-        let following = tokio::spawn(async move { client.get(&wanted).await });
-        if kills {
-            first.kill();
-            gate.add_permits(2);
-        } else {
-            gate.add_permits(1);
-            assert_eq!(leading.expect_bytes(&layer[begun..]).await, layer.len() - begun);
-        }
-        assert_eq!(following.await.expect("no panic").expect_status(200).body, layer);
-        assert_eq!(upstream.count(&format!("GET {line}")), 1 + usize::from(kills));
     }
 }

@@ -18,9 +18,9 @@ use crate::util::{
 
 const ADMIN: &str = "roles/artifactregistry.admin";
 const ACCESSOR: &str = "roles/secretmanager.secretAccessor";
-const SECRET: &str = "projects/my-project/secrets/vendor";
+pub(super) const SECRET: &str = "projects/my-project/secrets/vendor";
 const USER: &str = "robot";
-const PASSWORD: &str = "pa55:w0rd-canary";
+pub(super) const PASSWORD: &str = "pa55:w0rd-canary";
 
 on_both![
     a_registry_gets_the_password_that_it_asks_for,
@@ -40,7 +40,7 @@ on_both![
 ];
 
 /// The value of `Authorization` for a password.
-fn basic(password: &str) -> String {
+pub(super) fn basic(password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{USER}:{password}")))
 }
 
@@ -57,6 +57,24 @@ fn challenge_token(realm: &str) -> UpstreamAnswer {
 
 fn token(text: &str) -> UpstreamAnswer {
     UpstreamAnswer::blob(json!({ "token": text, "expires_in": 300 }).to_string())
+}
+
+/// Sends a command to the operator's socket.
+pub(super) async fn send_secrets_command(
+    accounts: &AccountServer,
+    action: Value,
+) -> Result<Value, String> {
+    let socket = accounts.server.run_folder().join("admin.sock");
+    let mut stream = UnixStream::connect(socket).await.expect("it listens");
+    let command = json!({ "command": "secrets", "action": action });
+    stream.write_all(format!("{command}\n").as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    match answer.get("done") {
+        Some(done) => Ok(done.clone()),
+        None => Err(answer["error"].as_str().expect("an error").to_owned()),
+    }
 }
 
 /// A server that may reach this machine, and an upstream.
@@ -92,19 +110,8 @@ impl CredentialTest {
         test
     }
 
-    /// Sends a command to the operator's socket.
     async fn command(&self, action: Value) -> Result<Value, String> {
-        let socket = self.accounts.server.run_folder().join("admin.sock");
-        let mut stream = UnixStream::connect(socket).await.expect("it listens");
-        let command = json!({ "command": "secrets", "action": action });
-        stream.write_all(format!("{command}\n").as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        let answer: Value = serde_json::from_str(&answer).expect("JSON");
-        match answer.get("done") {
-            Some(done) => Ok(done.clone()),
-            None => Err(answer["error"].as_str().expect("an error").to_owned()),
-        }
+        send_secrets_command(&self.accounts, action).await
     }
 
     async fn add(&self, secret: &str, origin: &str, value: &str) -> Result<Value, String> {
@@ -158,7 +165,7 @@ impl CredentialTest {
     }
 }
 
-fn body_of(url: &str, secret: &str) -> Value {
+pub(super) fn body_of(url: &str, secret: &str) -> Value {
     let password = json!({ "username": USER, "passwordSecretVersion": secret });
     json!({ "format": "DOCKER", "mode": "REMOTE_REPOSITORY", "remoteRepositoryConfig": {
         "commonRepository": { "uri": url },

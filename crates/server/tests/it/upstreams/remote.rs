@@ -223,6 +223,11 @@ async fn failures_of_the_upstream_are_named(backend: Backend) {
         (status(204, none(), ""), "502 UNAVAILABLE", "answered 204"),
         (UpstreamAnswer::redirect("ftp://x"), "502 UNAVAILABLE", "redirects to a place"),
         (
+            UpstreamAnswer::redirect(format!("http://me:secret@{}/x", test.upstream.address)),
+            "502 UNAVAILABLE",
+            "holds a user name",
+        ),
+        (
             UpstreamAnswer::redirect(manifest_path("app", "1")),
             "502 UNAVAILABLE",
             "redirects too often",

@@ -20,7 +20,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::media_type::OCI_MANIFEST;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Image;
 use super::image::{blob_path, digest_of, manifest_path};
@@ -41,6 +42,9 @@ pub(crate) enum UpstreamAnswer {
     Breaking { bytes: Bytes, after: usize, ranges: bool },
     /// Content whose first bytes are sent at once, and whose rest waits for the gate.
     Gated { bytes: Bytes, first: usize, gate: Arc<Semaphore> },
+    /// Content of which so much is sent as the test allows. The connection ends at each of the `breaks`, and parts from
+    /// there on are sent on the next one.
+    Paced { bytes: Bytes, allowed: watch::Receiver<usize>, breaks: Vec<usize> },
     /// One answer to requests with this value of `Authorization`, and another to all others.
     Guarded { authorization: String, content: Box<UpstreamAnswer>, refusal: Box<UpstreamAnswer> },
     /// No answer.
@@ -100,6 +104,8 @@ pub(crate) struct ScriptedUpstream {
     asked: Arc<Mutex<Vec<AskedRequest>>>,
     /// The number of requests for `/v2/`, which are not among the others.
     checks: Arc<AtomicUsize>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
 }
 
 impl ScriptedUpstream {
@@ -110,8 +116,15 @@ impl ScriptedUpstream {
         let asked: Arc<Mutex<Vec<AskedRequest>>> = Arc::default();
         let checks = Arc::new(AtomicUsize::new(0));
         let (script, record, counted) = (answers.clone(), asked.clone(), checks.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+        let (stop, mut stopped) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    Ok(()) = &mut stopped => break,
+                };
+                let Ok((stream, _)) = accepted else { break };
                 let (script, record, counted) = (script.clone(), record.clone(), counted.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let path = request.uri().path().to_owned();
@@ -137,10 +150,18 @@ impl ScriptedUpstream {
                     respond(request.method().clone(), answer, start)
                 });
                 let connection = http1::Builder::new();
-                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+                connections.spawn(connection.serve_connection(TokioIo::new(stream), service));
             }
+            drop(listener);
+            connections.shutdown().await;
         });
-        Self { address, answers, asked, checks }
+        Self { address, answers, asked, checks, stop: Some(stop), running }
+    }
+
+    /// Ends all connections, and refuses new ones from now on.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.take().expect("it runs").send(()).expect("it runs");
+        (&mut self.running).await.expect("no panic");
     }
 
     /// The URL of the registry.
@@ -217,6 +238,29 @@ fn streamed(head: Builder, length: usize, frames: Frames) -> http::Result<Respon
     head.header("content-length", length).body(BodyExt::boxed_unsync(StreamBody::new(frames)))
 }
 
+/// The head of an answer from `start` on.
+fn part_head(start: usize, size: usize) -> Builder {
+    if start == 0 {
+        return Response::builder();
+    }
+    let range = format!("bytes {start}-{}/{size}", size - 1);
+    Response::builder().status(206).header("content-range", range)
+}
+
+/// The bytes from `start` up to `end`, as the test allows them.
+fn paced(bytes: Bytes, (start, end): (usize, usize), allowed: watch::Receiver<usize>) -> Frames {
+    Box::pin(stream::unfold((start, allowed), move |(at, mut allowed)| {
+        let bytes = bytes.clone();
+        async move {
+            if at >= end {
+                return None;
+            }
+            let next = end.min(*allowed.wait_for(|allowed| *allowed > at).await.ok()?);
+            Some((Ok(Frame::data(bytes.slice(at..next))), (next, allowed)))
+        }
+    }))
+}
+
 /// An error that ends a connection, after what was sent before it has arrived.
 async fn cut() -> std::io::Result<Frame<Bytes>> {
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -247,11 +291,6 @@ async fn respond(
         }
         UpstreamAnswer::Breaking { bytes, after, ranges } => {
             let (start, size) = (if ranges { start } else { 0 }, bytes.len());
-            let mut head = Response::builder();
-            if start > 0 {
-                let range = format!("bytes {start}-{}/{size}", size - 1);
-                head = head.status(206).header("content-range", range);
-            }
             let sent = bytes.slice(start..size.min(start + after));
             let begun = stream::iter([Ok(Frame::data(sent))]);
             let frames: Frames = if start + after < size {
@@ -259,7 +298,16 @@ async fn respond(
             } else {
                 Box::pin(begun)
             };
-            streamed(head, size - start, frames)
+            streamed(part_head(start, size), size - start, frames)
+        }
+        UpstreamAnswer::Paced { bytes, allowed, breaks } => {
+            let size = bytes.len();
+            let end = breaks.into_iter().find(|at| *at > start).unwrap_or(size);
+            let mut frames = paced(bytes, (start, end), allowed);
+            if end < size {
+                frames = Box::pin(frames.chain(stream::once(cut())));
+            }
+            streamed(part_head(start, size), size - start, frames)
         }
         UpstreamAnswer::Gated { bytes, first, gate } => {
             let (begun, rest) = (bytes.slice(..first), bytes.slice(first..));
