@@ -31,6 +31,18 @@ make_certificate() {
     openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out tls.pem -days 2 -extfile names
   } >openssl.log 2>&1 || { cat openssl.log; return 1; }
 }
+# certificate_of FILE NAME…: makes FILE.pem and FILE.key, signed by the same authority.
+certificate_of() {
+  local file=$1 names
+  shift
+  names=$(printf ',DNS:%s' "$@")
+  {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$file.key" -out "$file.csr" \
+      -subj "/CN=$file"
+    openssl x509 -req -in "$file.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$file.pem" -days 2 \
+      -extfile <(echo "subjectAltName=${names#,}")
+  } >openssl.log 2>&1 || { cat openssl.log; return 1; }
+}
 # trust_for_docker NAME…: makes a dockerd that starts from now on trust ca.pem for these hosts.
 trust_for_docker() {
   local name

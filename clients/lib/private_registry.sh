@@ -12,6 +12,7 @@
 
 registry_host=us-west1-docker.berth.test
 project=team-one
+more_hosts=()
 
 # run_inside sqlite|postgres: runs the suite with `inside` and the database as its arguments, and exits with its status.
 # The namespace has no network, so that tools have to be downloaded before.
@@ -34,12 +35,13 @@ run_inside() {
   exit "$status"
 }
 
-# start_private_registry sqlite|postgres: starts the registry, with the tables of $more_settings, and sets gcloud up in the work folder, where owner-token
-# has a token of the owner. stop_private_registry ends what the suite does not end itself.
+# start_private_registry sqlite|postgres: starts the registry, with the tables of $more_settings and under the names of
+# more_hosts too, and sets gcloud up in the work folder, where owner-token has a token of the owner. stop_private_registry
+# ends what the suite does not end itself.
 start_private_registry() {
   cd "$work" || return
-  start_private_hosts "$registry_host"
-  make_certificate "$registry_host"
+  start_private_hosts "$registry_host" "${more_hosts[@]}"
+  make_certificate "$registry_host" "${more_hosts[@]}"
   export SSL_CERT_FILE=$work/ca.pem CURL_CA_BUNDLE=$work/ca.pem
   printf 'domains = ["berth.test"]\nexternal_url = "https://%s"\n[tls]\ncertificate = "%s"\nkey = "%s"\n' \
     "$registry_host" "$work/tls.pem" "$work/tls.key" >berth.toml

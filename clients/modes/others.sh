@@ -80,7 +80,6 @@ oras_writes_nothing() {
   expect_refused "$no_pushes" timeout 30 "$(oras_path)" attach "$all/web:1.0" --artifact-type a/bill bill.json
 }
 crictl_pulls() {
-  start_containerd "$registry_host" "https://$registry_host" "$work/ca.pem"
   local name
   for name in "$all/web:2.0" "$all/web@$(digest_of main-repo)"; do
     crictl pull --creds "$(by_token)" "$name"

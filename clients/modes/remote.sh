@@ -35,19 +35,6 @@ start_upstreams() {
   stop_at_exit "$upstream_pid"
   wait_for 30 curl --silent --cacert ca.pem "https://quay.io/v2/"
 }
-# certificate_of FILE NAME…: makes FILE.pem and FILE.key, signed by the authority of the suite.
-certificate_of() {
-  local file=$1 names
-  shift
-  names=$(printf ',DNS:%s' "$@")
-  {
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$file.key" -out "$file.csr" \
-      -subj "/CN=$file"
-    openssl x509 -req -in "$file.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -out "$file.pem" -days 2 \
-      -extfile <(echo "subjectAltName=${names#,}")
-  } >openssl.log 2>&1 || { cat openssl.log; return 1; }
-}
-
 page_creates_remote() {
   new_image alpine
   crane push alpine.tar registry-1.docker.io/library/alpine:3
