@@ -13,6 +13,7 @@ remote_checks() {
   check "the page: a remote repository has a secret for a private registry" page_creates_private
   check "the page: the secret gets another version, and the first one is disabled" page_changes_secret
   check "the page: images are allowed and denied" page_denies_images
+  check "the page: a remote repository has a limit of bytes" page_limits_cache
   check "the page: a remote repository reads one of this registry" page_reads_own
   check "docker push to a remote repository fails at once" remote_takes_no_push
   check "what was pulled is listed by gcloud" remote_is_listed
@@ -66,6 +67,10 @@ page_denies_images() {
   expect_equal "$(status_of "$hub/alpine" 3)" 200
   expect_failure crane manifest "$hub/registry:3" >denied 2>&1
   expect_text "does not serve library/registry" <denied
+}
+page_limits_cache() {
+  run_request "How much is kept"
+  expect_json "$(api "$base/hub")" '.remoteRepositoryConfig.maxCacheBytes == "50000000000"'
 }
 # start_vendor: starts a registry with accounts, which everybody needs a password for.
 start_vendor() {

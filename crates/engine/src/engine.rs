@@ -7,6 +7,7 @@ use identity::{Clock, EpochCache, Identity, MasterKey};
 use meta::{Id, Meta, Tx};
 use tokio::sync::Semaphore;
 
+use crate::cache_reads::CacheReads;
 use crate::copy_checks::CopyChecks;
 use crate::disk_room::DiskWatch;
 use crate::error::EngineError;
@@ -36,6 +37,7 @@ pub struct Inner {
     pub(crate) disk: DiskWatch,
     pub(crate) parsing: ParsingPlaces,
     pub(crate) pulls: PullCounter,
+    pub(crate) cache_reads: Arc<CacheReads>,
     pub(crate) shared_manifests: SharedManifests,
     pub(crate) identity: Identity,
     pub(crate) checks: CopyChecks,
@@ -71,6 +73,7 @@ impl Engine {
         let lifetime = settings.registry_token_lifetime;
         let identity = Identity::new(meta.clone(), clock.clone(), master, lifetime);
         Self(Arc::new(Inner {
+            cache_reads: CacheReads::new(clock.clone()),
             meta,
             blobs,
             clock,

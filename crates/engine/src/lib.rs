@@ -7,11 +7,12 @@
 //! - `tags`: moving, deleting and keeping tags, and the rules about them;
 //! - `content`: push, pull, uploads, referrers, lists of the registry protocol;
 //! - `artifacts`: what Google's APIs administer: repositories, packages, versions, files, attachments, rules;
-//! - `maintenance`: collection, cleanup, scrub, usage, operations.
+//! - `maintenance`: collection, cleanup, eviction, scrub, usage, operations.
 
 mod access;
 mod artifacts;
 mod body_error;
+mod cache_reads;
 mod content;
 mod copy_checks;
 mod create_on_push;
@@ -68,6 +69,7 @@ pub use error::EngineError;
 pub use maintenance::cleanup::{
     CLEANUP_PRINCIPAL, CleanedVersion, CleanupMode, CleanupReport, CleanupRun, CleanupStep,
 };
+pub use maintenance::eviction::EvictionReport;
 pub use maintenance::gc::{GcMode, GcReport};
 pub use maintenance::operations::new_operation_id;
 pub use maintenance::scrub::{ScrubReport, ScrubScope};

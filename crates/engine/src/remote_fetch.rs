@@ -8,6 +8,7 @@ use meta::Id;
 use model::byte_range::ByteRange;
 use tokio::sync::watch;
 
+use crate::cache_reads::CacheRead;
 use crate::upstream_registry::UpstreamProblem;
 
 /// The content that requests wait for.
@@ -57,6 +58,8 @@ pub struct GrowingBlob {
     pub(crate) size: u64,
     /// The outcome of the fetch, once it has ended.
     pub(crate) outcome: watch::Receiver<Option<Result<(), UpstreamProblem>>>,
+    /// The read, if the repository deletes what nobody uses.
+    pub(crate) read: Option<Arc<CacheRead>>,
 }
 
 impl GrowingBlob {
@@ -78,9 +81,11 @@ impl GrowingBlob {
     /// Returns the bytes from `start` up to `end`. If they break off, the fetch has ended by then, so that whoever tries
     /// again begins a new one.
     fn part(&self, start: u64, end: u64) -> BlobStream {
-        let outcome = self.outcome.clone();
+        let (outcome, read) = (self.outcome.clone(), self.read.clone());
         let stream = self.copy.clone().stream(start, end, self.size);
         Box::pin(stream.then(move |frame| {
+            // The read ends with the stream.
+            let _ = &read;
             let mut outcome = outcome.clone();
             async move {
                 if frame.is_err() {

@@ -24,6 +24,8 @@ pub struct Settings {
     pub open_uploads: Option<u32>,
     /// The part of the disk that uploads and manifests may not use.
     pub disk_reserve: DiskReserve,
+    /// The time for which remote repositories keep what was pulled or fetched, whatever they may keep.
+    pub cache_margin: Duration,
     /// The age of its last check from which on a blob is hashed again while it is read.
     pub verify_after: Duration,
     /// The memory that all uploads share, in bytes.
@@ -47,6 +49,7 @@ impl Default for Settings {
             upload_expiry: 24 * HOUR,
             open_uploads: Some(10_000),
             disk_reserve: DiskReserve { bytes: 256 << 20, percent: 10 },
+            cache_margin: Duration::from_secs(600),
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,

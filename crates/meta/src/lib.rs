@@ -21,6 +21,7 @@ mod tx;
 pub mod accounts;
 pub mod attachments;
 pub mod blobs;
+pub mod cache_limits;
 pub mod capacity;
 pub mod cleanups;
 pub mod complete_list;

@@ -41,6 +41,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0018_remote_fetches",
         sql: include_str!("../migrations/0018_remote_fetches.sql"),
     },
+    Migration {
+        name: "0019_cache_limits",
+        sql: include_str!("../migrations/0019_cache_limits.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

@@ -69,6 +69,16 @@ pub(crate) fn shown_name(name: &str) -> &str {
     }
 }
 
+/// The statement of [`is_any_deleting`]. A test checks its query plan.
+pub(crate) const DELETING_SQL: &str =
+    "SELECT 1 FROM packages WHERE repository_id = ?1 AND name < ?2 ORDER BY name LIMIT 1";
+
+/// Returns whether an image of the repository is being deleted.
+pub fn is_any_deleting(tx: &mut Tx<'_>, repository: &Id) -> Result<bool, MetaError> {
+    let params = params![repository, BEFORE_SHOWN_NAMES];
+    Ok(tx.query_first(DELETING_SQL, params, |row| row.int(0))?.is_some())
+}
+
 /// A text that sorts after the names of hidden images and before all other names.
 const BEFORE_SHOWN_NAMES: &str = "/";
 

@@ -1,5 +1,7 @@
 //! Looks of remote repositories for tags and digests of their upstreams (table `upstream_tags`).
 
+use model::digest::Digest;
+
 use crate::versions::ImageAddress;
 use crate::{Id, MetaError, Tx, params};
 
@@ -83,6 +85,12 @@ pub fn list_found(
 
 /// The beginning of the references of looks for whole lists. No tag begins so.
 pub const LIST_PREFIX: &str = "!";
+
+/// Returns the reference of looks for the list of the manifests that refer to a subject.
+pub fn referrers_list(subject: &Digest) -> String {
+    format!("{LIST_PREFIX}{subject}")
+}
+
 /// A text after all references that begin with [`LIST_PREFIX`], and before all tags.
 const LIST_PREFIX_END: &str = "\"";
 

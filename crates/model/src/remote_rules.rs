@@ -17,6 +17,8 @@ const MAX_ENTRY_LENGTH: usize = 255;
 
 const ALLOWED: &str = "repository.remote_repository_config.allowed_images";
 const DENIED: &str = "repository.remote_repository_config.denied_images";
+const MAX_CACHE_BYTES: &str = "repository.remote_repository_config.max_cache_bytes";
+const NO_CACHE: &str = "repository.remote_repository_config.no_cache";
 
 /// The rules of a remote repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +31,27 @@ pub struct RemoteRules {
     pub is_offline: bool,
     /// `true` if a cached tag is deleted when the upstream does not have it any more.
     pub deletes_missing_tags: bool,
+    /// The bound of what is kept, if there is one.
+    pub cache_limit: Option<CacheLimit>,
+}
+
+/// The bound of what a remote repository keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheLimit {
+    /// So many bytes, of what was pulled most recently.
+    Bytes(i64),
+    /// Nothing, once nobody reads it.
+    Nothing,
+}
+
+impl CacheLimit {
+    /// Returns the number of bytes that are kept.
+    pub fn bytes(self) -> i64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Nothing => 0,
+        }
+    }
 }
 
 /// An entry of a list of images.
@@ -67,13 +90,48 @@ struct RulesFields {
     denied_images: Vec<String>,
     offline: bool,
     delete_not_found_cache_files: bool,
+    max_cache_bytes: Option<ByteCount>,
+    no_cache: bool,
+}
+
+/// A number of bytes, which is a text in the JSON of the API.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ByteCount {
+    Text(String),
+    Number(i64),
+}
+
+impl RulesFields {
+    fn cache_limit(&self) -> Result<Option<CacheLimit>, ModeError> {
+        let refused = |field, problem: String| Err(ModeError { field, problem });
+        let bytes = match &self.max_cache_bytes {
+            None => None,
+            Some(ByteCount::Number(bytes)) => Some(*bytes),
+            Some(ByteCount::Text(text)) => match text.parse() {
+                Ok(bytes) => Some(bytes),
+                Err(_) => return refused(MAX_CACHE_BYTES, format!("{text:?} is no number")),
+            },
+        };
+        if let Some(bytes) = bytes.filter(|bytes| *bytes <= 0) {
+            let problem = format!(
+                "{bytes} bytes cannot be a limit: set more than 0, leave it out to keep everything, or set no_cache to keep nothing"
+            );
+            return refused(MAX_CACHE_BYTES, problem);
+        }
+        if self.no_cache && self.offline {
+            let problem = "does not go with offline: nothing is kept that could be served";
+            return refused(NO_CACHE, problem.to_owned());
+        }
+        Ok(if self.no_cache { Some(CacheLimit::Nothing) } else { bytes.map(CacheLimit::Bytes) })
+    }
 }
 
 impl RemoteRules {
     /// Reads the rules from the document of a repository's API message.
     ///
     /// # Errors
-    /// Fails if an entry cannot match any image, or if there are too many.
+    /// Fails if an entry cannot match any image, if there are too many, or if the bound of what is kept makes no sense.
     ///
     /// ```
     /// # use berth_model::remote_rules::RemoteRules;
@@ -88,7 +146,9 @@ impl RemoteRules {
             return Err(ModeError { field: ALLOWED, problem });
         };
         let fields = document.remote_repository_config.unwrap_or_default();
+        let cache_limit = fields.cache_limit()?;
         Ok(Self {
+            cache_limit,
             allowed_images: read_images(ALLOWED, fields.allowed_images)?,
             denied_images: read_images(DENIED, fields.denied_images)?,
             is_offline: fields.offline,
@@ -96,9 +156,15 @@ impl RemoteRules {
         })
     }
 
-    /// Returns whether the rules keep anything from being fetched.
-    pub fn restrict_fetches(&self) -> bool {
-        self.is_offline || !self.allowed_images.is_empty() || !self.denied_images.is_empty()
+    /// Returns whether the rules need an upstream that is another registry: they are about what is fetched and kept.
+    pub fn need_registry(&self) -> bool {
+        let have_images = !self.allowed_images.is_empty() || !self.denied_images.is_empty();
+        self.is_offline || have_images || self.cache_limit.is_some()
+    }
+
+    /// Returns whether nothing is kept once nobody reads it.
+    pub fn keep_nothing(&self) -> bool {
+        self.cache_limit == Some(CacheLimit::Nothing)
     }
 
     /// Returns why an image is not served, or `None` if it is. The name is the upstream's, as [`upstream_path`] has it.
@@ -241,6 +307,27 @@ mod tests {
         let on = rules(r#""offline": true, "deleteNotFoundCacheFiles": true"#).expect("valid");
         assert!(on.is_offline && on.deletes_missing_tags);
         assert_eq!(rules("").expect("valid"), RemoteRules::default());
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound() {
+        let limit = |fields: &str| rules(fields).map(|rules| rules.cache_limit);
+        assert_eq!(limit(""), Ok(None));
+        for count in ["\"5000000000\"", "5000000000"] {
+            let fields = format!(r#""maxCacheBytes": {count}"#);
+            assert_eq!(limit(&fields), Ok(Some(CacheLimit::Bytes(5_000_000_000))));
+            let nothing = format!(r#"{fields}, "noCache": true"#);
+            assert_eq!(limit(&nothing), Ok(Some(CacheLimit::Nothing)));
+        }
+        for (fields, problem) in [
+            (r#""maxCacheBytes": "0""#, "max_cache_bytes: 0 bytes cannot be a limit"),
+            (r#""maxCacheBytes": "-1""#, "max_cache_bytes: -1 bytes cannot be a limit"),
+            (r#""maxCacheBytes": "1GiB""#, "max_cache_bytes: \"1GiB\" is no number"),
+            (r#""noCache": true, "offline": true"#, "no_cache: does not go with offline"),
+        ] {
+            let refused = limit(fields).expect_err(fields);
+            assert!(refused.contains(problem), "{refused}");
+        }
     }
 
     #[test]

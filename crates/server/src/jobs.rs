@@ -1,4 +1,4 @@
-//! The background jobs: collection, cleanup, the scrub, webhooks, and storing what was counted in memory.
+//! The background jobs: collection, cleanup, eviction, the scrub, webhooks, and storing what was counted in memory.
 
 mod context;
 pub(crate) mod ticks;
@@ -71,6 +71,7 @@ pub(crate) fn start(
     let at_least = |interval: DurationSetting| interval.get().max(Duration::from_millis(100));
     let (gc_period, cleanup_period) =
         (at_least(config.gc.interval), at_least(config.cleanup.interval));
+    let eviction_period = at_least(config.cache.interval);
     let scrub_rate = config.blobs.scrub_rate.get() as u64;
     let mut jobs = RunningJobs { context, running: JoinSet::new() };
     // The gauges of a server that has just started are not zero.
@@ -81,6 +82,7 @@ pub(crate) fn start(
     jobs.every(POLL_PERIOD, check_stores);
     jobs.every(gc_period, collect);
     jobs.every(cleanup_period, move |context| clean(context, cleanup_period));
+    jobs.every(eviction_period, evict);
     jobs.every(SCRUB_PERIOD, move |context| scrub(context, scrub_rate));
     if let Some(tls) = tls {
         set_certificate_expiry(&jobs.context.app, &tls);
@@ -192,6 +194,15 @@ async fn clean(context: JobContext, interval: Duration) {
     });
     if let Err(error) = cleaned.await {
         tracing::warn!(%error, "cleanup stopped and will be repeated: {error}");
+    }
+}
+
+/// Deletes from remote repositories what they may not keep.
+async fn evict(context: JobContext) {
+    let app = &context.app;
+    match app.engine.evict(|| context.unless_stopping()).await {
+        Ok(report) => app.metrics.versions_evicted(report.versions, report.bytes),
+        Err(error) => tracing::warn!(%error, "eviction stopped and will be repeated: {error}"),
     }
 }
 

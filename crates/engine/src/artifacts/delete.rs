@@ -10,11 +10,14 @@ use identity::{Authorized, Micros};
 use meta::events::EventAction;
 use meta::gc_queue::ReviewKind;
 use meta::versions::VersionRow;
-use meta::{ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, usage, versions};
+use meta::{
+    ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, upstream_tags, usage, versions,
+};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::precondition::Precondition;
 use model::reference::Reference;
+use model::repository::ModeName;
 
 use crate::access::{Delete, ImageContext, RepoAccess};
 use crate::content::preconditions::{ExpectedVersion, require};
@@ -262,6 +265,11 @@ pub(crate) fn delete_version(
     gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_after)?;
     gc_queue::enqueue(tx, ReviewKind::Content, &[digest.to_string()], times.review_after)?;
     usage::add_delta(tx, repository, -version.manifest_bytes)?;
+    if let (ModeName::Remote, Some(subject)) = (image.repository().mode, &version.subject) {
+        // The list of the upstream is fetched again, or it would lack this one while it is fresh.
+        let list = upstream_tags::referrers_list(subject);
+        upstream_tags::forget(tx, image.address(), &list)?;
+    }
     let event = events::AuditEvent {
         digest: Some(digest.clone()),
         ..image.event(EventAction::Delete, now)
@@ -269,6 +277,22 @@ pub(crate) fn delete_version(
     events::insert(tx, &event)?;
     image.enqueue_delete(tx, None, Some(digest), now)?;
     Ok(true)
+}
+
+/// Takes a blob from a repository at once, unless a manifest there names it. Returns the bytes that the repository does not
+/// hold any more.
+pub(crate) fn unlink_unneeded_blob(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    digest: &Digest,
+    now: Micros,
+) -> Result<i64, EngineError> {
+    let size = blobs::find_size(tx, repository, digest)?;
+    match delete_blob(tx, repository, digest, now) {
+        Ok(()) => Ok(size.unwrap_or_default()),
+        Err(EngineError::InUse { .. } | EngineError::BlobUnknown(_)) => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 fn delete_blob(

@@ -6,12 +6,13 @@ use identity::{AuthorizationMode, Authorized};
 use meta::events::{self, EventAction};
 use meta::gc_queue::ReviewKind;
 use meta::repositories::{self, RepositoryDetails};
-use meta::{Id, Tx, cleanups, epochs, policies, secrets, upstream_tags, upstreams};
+use meta::{Id, Tx, cache_limits, cleanups, epochs, policies, secrets, upstream_tags, upstreams};
 use model::cleanup::CleanupPolicies;
 use model::labels::check_labels;
 use model::list_filter::SortDirection;
 use model::name::{Location, ProjectId, RepositoryName};
 use model::permission::Permission;
+use model::remote_rules::RemoteRules;
 use model::repository::{ModeName, RepositoryMode};
 use model::resource::Resource;
 
@@ -118,7 +119,7 @@ impl Engine {
                 let by = authorized.caller().principal.to_string();
                 store_upstreams(tx, &row.name, new, &by, now)?;
             }
-            schedule_cleanup(tx, &row.name, &row.settings, now)?;
+            schedule_maintenance(tx, &row.name, &row.settings, now)?;
             epochs::bump(tx, epochs::ACCESS)?;
             let event = authorized.event(EventAction::Create, &row.name.to_string(), now);
             Ok(events::insert(tx, &event)?)
@@ -199,7 +200,7 @@ impl Engine {
                 }
                 let settings_changed = details.settings != before;
                 if settings_changed {
-                    schedule_cleanup(tx, &name, &details.settings, now)?;
+                    schedule_maintenance(tx, &name, &details.settings, now)?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
                 events::insert(tx, &authorized.event(EventAction::Update, &name.to_string(), now))?;
@@ -237,6 +238,7 @@ impl Engine {
             upstreams::delete_all(tx, &details.id)?;
             secrets::delete_use(tx, &details.id)?;
             cleanups::unschedule(tx, &details.id)?;
+            cache_limits::delete(tx, &details.id)?;
             policies::delete(tx, &name.to_string())?;
             meta::gc_queue::enqueue(tx, ReviewKind::Repository, &[details.id.to_string()], now)?;
             epochs::bump(tx, epochs::ACCESS)?;
@@ -270,8 +272,9 @@ fn warn_if_policies_delete_nothing(repository: &RepositoryDetails) {
     }
 }
 
-/// Schedules cleanup for a repository that has policies, and unschedules it for one that has none.
-fn schedule_cleanup(
+/// Schedules cleanup for a repository that has policies, and eviction for one with a bound of what it keeps. Unschedules
+/// them for one without.
+fn schedule_maintenance(
     tx: &mut Tx<'_>,
     name: &RepositoryName,
     settings: &str,
@@ -282,6 +285,11 @@ fn schedule_cleanup(
         cleanups::unschedule(tx, &repository)?;
     } else {
         cleanups::schedule(tx, &repository, now)?;
+    }
+    if RemoteRules::parse(settings).is_ok_and(|rules| rules.cache_limit.is_some()) {
+        cache_limits::insert(tx, &repository)?;
+    } else {
+        cache_limits::delete(tx, &repository)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use model::digest::Digest;
 use tokio::time::timeout;
 
 use crate::access::{ImageHolding, Pull, RepoAccess};
+use crate::cache_reads::CacheRead;
 use crate::content::source::ContentSource;
 use crate::copy_checks::CheckOutcome;
 use crate::engine::Engine;
@@ -37,6 +38,8 @@ pub struct BlobContent {
     digest: Digest,
     row: BlobCopy,
     reader: Arc<dyn BlobReader>,
+    /// The read, if the repository deletes what nobody uses.
+    pub(super) read: Option<Arc<CacheRead>>,
 }
 
 /// A blob or a manifest that is open for reading, in whole or in parts.
@@ -95,7 +98,8 @@ impl Engine {
             let row = self.find_blob(repository, digest).await?;
             let Some(reader) = self.open_copy(repository, digest, &row).await? else { continue };
             let (repository, digest) = (*repository, digest.clone());
-            return Ok(BlobContent { engine: self.clone(), repository, digest, row, reader });
+            let engine = self.clone();
+            return Ok(BlobContent { engine, repository, digest, row, reader, read: None });
         }
         Err(EngineError::BlobUnknown(digest.clone()))
     }
@@ -195,7 +199,8 @@ impl BlobContent {
         match self.engine.check_copy(&self.digest, &self.row).outcome().await {
             // The check has opened the file by its name, so the file is opened again.
             CheckOutcome::Sound | CheckOutcome::Unknown => {
-                let fresh = self.engine.open_blob(&self.repository, &self.digest).await?;
+                let mut fresh = self.engine.open_blob(&self.repository, &self.digest).await?;
+                fresh.read = self.read;
                 if fresh.has_changed() {
                     let problem = format!("the file of blob {} could not be checked", self.digest);
                     return Err(EngineError::Unavailable(problem));
@@ -323,20 +328,22 @@ impl RepoAccess<Pull> {
 
     /// Opens a blob for reading.
     pub async fn open_blob(&self, digest: &Digest) -> Result<OpenContent, EngineError> {
-        let open = async |repository: &Id| {
-            Ok(OpenContent::Blob(self.engine.open_blob(repository, digest).await?))
+        let open = async |repository: &Id, read: Option<Arc<CacheRead>>| {
+            let blob = self.engine.open_blob(repository, digest).await?;
+            Ok(OpenContent::Blob(BlobContent { read, ..blob }))
         };
         match self.source().await? {
-            ContentSource::Local(holding) => open(&holding.repository.id).await,
+            ContentSource::Local(holding) => open(&holding.repository.id, None).await,
             ContentSource::Remote(source) => {
                 let repository = &source.holding().repository.id;
-                match open(repository).await {
+                let read = source.begin_read(digest);
+                match open(repository, read.clone()).await {
                     Err(EngineError::BlobUnknown(_)) => {}
                     opened => return opened,
                 }
                 match Box::pin(source.open_missing_blob(digest)).await? {
                     Some(blob) => Ok(OpenContent::Growing(blob)),
-                    None => open(repository).await,
+                    None => open(repository, read).await,
                 }
             }
             ContentSource::Upstreams(source) => {

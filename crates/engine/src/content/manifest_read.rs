@@ -43,6 +43,25 @@ impl PulledManifest {
     }
 }
 
+/// Finds a manifest in the rows of a remote repository, after its upstream was asked. Returns with it the time at which the
+/// upstream confirmed the tag last, if it cannot be asked now.
+async fn find_prepared<T, Finding>(
+    remote: &RemoteSource,
+    reference: &Reference,
+    find: impl Fn(Arc<ImageHolding>) -> Finding,
+) -> Result<(Option<T>, Option<i64>), EngineError>
+where
+    Finding: Future<Output = Result<Option<T>, EngineError>>,
+{
+    let confirmed_at = prepare(remote, reference).await?;
+    if let Some(found) = find(remote.holding().clone()).await? {
+        return Ok((Some(found), confirmed_at));
+    }
+    // The repository has just deleted it, because nobody had used it for a while.
+    let confirmed_at = prepare(remote, reference).await?;
+    Ok((find(remote.holding().clone()).await?, confirmed_at))
+}
+
 /// Sees to it that a remote repository has the manifest, if its upstream has it. Returns the time at which the upstream
 /// confirmed the tag last, if it cannot be asked now.
 async fn prepare(remote: &RemoteSource, reference: &Reference) -> Result<Option<i64>, EngineError> {
@@ -71,9 +90,8 @@ impl RepoAccess<Pull> {
             }
             ContentSource::Local(holding) => (self.find_row(holding, reference).await?, None),
             ContentSource::Remote(source) => {
-                let confirmed_at = prepare(&source, reference).await?;
-                let holding = source.holding().clone();
-                (self.find_row(holding, reference).await?, confirmed_at)
+                let find = |holding| self.find_row(holding, reference);
+                find_prepared(&source, reference, find).await?
             }
         };
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
@@ -97,9 +115,8 @@ impl RepoAccess<Pull> {
             }
             ContentSource::Local(holding) => (self.find_content(holding, reference).await?, None),
             ContentSource::Remote(source) => {
-                let confirmed_at = prepare(&source, reference).await?;
-                let holding = source.holding().clone();
-                (self.find_content(holding, reference).await?, confirmed_at)
+                let find = |holding| self.find_content(holding, reference);
+                find_prepared(&source, reference, find).await?
             }
         };
         let (version, bytes) =

@@ -4,6 +4,7 @@
 //! Content with a digest never changes, so it is fetched once. A tag is asked for again after [`FRESH_FOR`]. Requests
 //! for the same content wait for one fetch, which goes on when those who wait leave.
 
+mod reference_state;
 mod rules;
 
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use identity::{AuthorizationMode, Caller, micros};
 use meta::Tx;
 use meta::repositories::RepositoryRow;
 use meta::upstream_tags::{self, UpstreamLook};
-use meta::versions::{self, ImageAddress};
 use model::digest::Digest;
 use model::name::{ImageName, ImagePath, RepositoryName};
 use model::permissions::artifactregistry;
@@ -21,6 +21,9 @@ use model::principal::Principal;
 use model::reference::Reference;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
+
+use reference_state::KnownReference;
+pub(super) use reference_state::{FreshTime, ReferenceState};
 
 use crate::access::{ImageContext, ImageHolding, ImageTarget, Push, RepoAccess};
 use crate::content::push::ReceivedManifest;
@@ -147,16 +150,12 @@ impl RemoteSource {
     }
 
     /// Waits for one fetch of a manifest by all requests that want it.
-    async fn fetch_once(
-        &self,
-        reference: &Reference,
-        known: KnownReference,
-    ) -> Result<Freshness, EngineError> {
+    async fn fetch_once(&self, reference: &Reference) -> Result<Freshness, EngineError> {
         let (source, reference) = (self.clone(), reference.clone());
         let key = self.fetch_key(&reference.to_string());
         let work = |sender: ResultSender<FetchKey, FetchOutcome>| async move {
             let fetched = match source.begin_fetch() {
-                Ok(_place) => source.update_manifest(&reference, known).await,
+                Ok(_place) => source.update_doubtful(&reference).await,
                 Err(problem) => Err(problem),
             };
             sender.finish(fetched);
@@ -172,23 +171,16 @@ impl RemoteSource {
         &self,
         reference: &Reference,
     ) -> Result<Freshness, EngineError> {
-        let (now, image, wanted) =
-            (self.engine().clock.now(), self.store.image.clone(), reference.clone());
-        let state = self
-            .engine()
-            .read_by_key(move |tx| ReferenceState::read(tx, image.address(), &wanted, now));
-        let known = match state.await? {
+        let known = match self.reference_state(reference).await? {
             ReferenceState::Present => return Ok(self.hit()),
-            ReferenceState::Missing => {
-                return Err(self.problem(Problem::NotFound, "has no such image").into());
-            }
+            ReferenceState::Missing => return Err(self.missing().into()),
             ReferenceState::Doubtful(known) => known,
         };
         if let Some(problem) = self.offline_problem() {
             return self.while_offline(&known, problem);
         }
         let (is_cached, confirmed_at) = (known.digest.is_some(), known.confirmed_at());
-        match self.fetch_once(reference, known).await {
+        match self.fetch_once(reference).await {
             // The upstream was not asked at all.
             Err(EngineError::Upstream(problem))
                 if is_cached && problem.kind == Problem::NotStored =>
@@ -196,6 +188,23 @@ impl RemoteSource {
                 Ok(Freshness::Stale { confirmed_at })
             }
             fetched => fetched,
+        }
+    }
+
+    async fn reference_state(&self, reference: &Reference) -> Result<ReferenceState, EngineError> {
+        let (image, wanted) = (self.store.image.clone(), reference.clone());
+        let time =
+            FreshTime { now: self.engine().clock.now(), fresh_for: self.registry.fresh_for() };
+        let read = move |tx: &mut Tx<'_>| ReferenceState::read(tx, image.address(), &wanted, time);
+        self.engine().read_by_key(read).await
+    }
+
+    /// Asks the upstream about a reference, unless another fetch has ended since somebody asked for this one.
+    async fn update_doubtful(&self, reference: &Reference) -> FetchOutcome {
+        match self.reference_state(reference).await.map_err(|error| self.not_stored(&error))? {
+            ReferenceState::Present => Ok(Freshness::Fresh),
+            ReferenceState::Missing => Err(self.missing()),
+            ReferenceState::Doubtful(known) => self.update_manifest(reference, known).await,
         }
     }
 
@@ -294,6 +303,10 @@ impl RemoteSource {
         Freshness::Fresh
     }
 
+    fn missing(&self) -> UpstreamProblem {
+        self.problem(Problem::NotFound, "has no such image")
+    }
+
     pub(super) fn late(&self) -> UpstreamProblem {
         self.problem(Problem::Unreachable, "did not answer in time")
     }
@@ -319,66 +332,5 @@ impl RemoteSource {
         if let Err(error) = written.await {
             tracing::warn!(%error, "could not record what an upstream has: {error}");
         }
-    }
-}
-
-/// The state of a reference in the rows of a repository.
-pub(super) enum ReferenceState {
-    /// The repository has it, and need not ask.
-    Present,
-    /// The upstream did not have it, not long ago.
-    Missing,
-    /// The upstream has to be asked.
-    Doubtful(KnownReference),
-}
-
-/// Returns whether what the upstream said is served without asking it again.
-pub(super) fn is_fresh(look: &UpstreamLook, now: i64) -> bool {
-    look.found && now - look.checked_at < micros(FRESH_FOR)
-}
-
-impl ReferenceState {
-    pub(super) fn read(
-        tx: &mut Tx<'_>,
-        at: ImageAddress<'_>,
-        reference: &Reference,
-        now: i64,
-    ) -> Result<Self, EngineError> {
-        let version = match reference {
-            Reference::Tag(tag) => versions::find_by_tag(tx, at, tag.as_str())?,
-            Reference::Digest(digest) => versions::find_by_digest(tx, at, digest)?,
-        };
-        let is_digest = matches!(reference, Reference::Digest(_));
-        if is_digest && version.is_some() {
-            return Ok(Self::Present);
-        }
-        let look = upstream_tags::find(tx, at, &reference.to_string())?;
-        // A tag that this upstream has never confirmed is not cached: the settings may have named another one.
-        let is_confirmed = look.is_some_and(|look| look.checked_at > 0);
-        let version = version.filter(|_| is_confirmed);
-        Ok(match (version, look) {
-            (Some(_), Some(look)) if is_fresh(&look, now) => Self::Present,
-            (_, Some(look)) if !look.found && now - look.checked_at < micros(MISSING_FOR) => {
-                Self::Missing
-            }
-            (version, look) => {
-                let digest = version.map(|version| version.digest);
-                Self::Doubtful(KnownReference { digest, look })
-            }
-        })
-    }
-}
-
-/// The knowledge of a repository about a reference.
-pub(super) struct KnownReference {
-    /// The digest of the manifest that is stored.
-    digest: Option<Digest>,
-    look: Option<UpstreamLook>,
-}
-
-impl KnownReference {
-    /// Returns the time at which the upstream confirmed the reference last, or 0.
-    fn confirmed_at(&self) -> i64 {
-        self.look.map_or(0, |look| look.checked_at)
     }
 }

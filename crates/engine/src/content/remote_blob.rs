@@ -93,13 +93,14 @@ impl RemoteSource {
         &self,
         digest: &Digest,
     ) -> Result<Option<GrowingBlob>, EngineError> {
+        let read = self.begin_read(digest);
         let Some(size) = self.find_missing_size(digest).await? else { return Ok(None) };
         if let Some(problem) = self.offline_problem() {
             return Err(problem.into());
         }
         match self.open_fetch(digest, size).await {
             Ok(FetchedBlob::Stored) => Ok(None),
-            Ok(FetchedBlob::Growing(blob)) => Ok(Some(blob)),
+            Ok(FetchedBlob::Growing(blob)) => Ok(Some(GrowingBlob { read, ..blob })),
             Err(EngineError::Upstream(problem)) if problem.kind == Problem::NotFound => {
                 Err(EngineError::BlobUnknown(digest.clone()))
             }
@@ -134,9 +135,11 @@ impl RemoteSource {
     ) {
         let (outcome, receiver) = watch::channel(None);
         let announce = |copy, size| {
-            let blob = GrowingBlob { copy, size, outcome: receiver };
+            let blob = GrowingBlob { copy, size, outcome: receiver, read: None };
             sender.announce(Ok(FetchedBlob::Growing(blob)));
         };
+        // A fetch keeps what it needs as a reader does, also when its readers have left.
+        let _read = self.begin_read(&wanted.digest);
         let fetched = self.fetch_or_wait(&wanted, announce).await;
         if let Err(problem) = &fetched {
             tracing::warn!(blob.digest = %wanted.digest, "the fetch of a blob failed: {problem}");

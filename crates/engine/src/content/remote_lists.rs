@@ -12,7 +12,7 @@ use model::digest::Digest;
 use model::reference::{Reference, Tag};
 use tokio::time::timeout;
 
-use crate::content::remote::{RemoteSource, is_fresh};
+use crate::content::remote::{FreshTime, RemoteSource};
 use crate::content::source::{ContentSource, UpstreamSource};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -40,7 +40,7 @@ impl UpstreamList {
     fn reference(&self) -> String {
         match self {
             Self::Tags => format!("{}tags", upstream_tags::LIST_PREFIX),
-            Self::Referrers(subject) => format!("{}{subject}", upstream_tags::LIST_PREFIX),
+            Self::Referrers(subject) => upstream_tags::referrers_list(subject),
         }
     }
 }
@@ -107,7 +107,8 @@ impl RemoteSource {
             .engine()
             .read_by_key(move |tx| Ok(upstream_tags::find(tx, image.address(), &reference)?));
         let look = read.await?;
-        if look.is_some_and(|look| is_fresh(&look, now)) || self.offline_problem().is_some() {
+        let time = FreshTime { now, fresh_for: self.fresh_for() };
+        if look.is_some_and(|look| time.is_fresh(&look)) || self.offline_problem().is_some() {
             return Ok(());
         }
         let (source, wanted) = (self.clone(), list.clone());

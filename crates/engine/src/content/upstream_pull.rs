@@ -10,9 +10,10 @@ use model::digest::Digest;
 use model::name::ImageName;
 use model::reference::Reference;
 
+use crate::cache_reads::{CacheRead, CachedBlobKey};
 use crate::content::blob_read::OpenContent;
-use crate::content::remote::ReferenceState;
-use crate::content::source::{Candidate, UpstreamSource};
+use crate::content::remote::{FreshTime, ReferenceState};
+use crate::content::source::UpstreamSource;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
@@ -84,11 +85,32 @@ impl RegistryAnswers {
             return Ok(RegistryState::Missing);
         }
         let at = ImageAddress { repository: &remote.row.id, image: image.as_str() };
-        Ok(match ReferenceState::read(tx, at, reference, now)? {
+        let time = FreshTime { now, fresh_for: remote.registry.fresh_for() };
+        Ok(match ReferenceState::read(tx, at, reference, time)? {
             ReferenceState::Present => RegistryState::Answers,
             ReferenceState::Missing => RegistryState::Missing,
             ReferenceState::Doubtful(_) => RegistryState::Unknown,
         })
+    }
+}
+
+impl RegistryAnswers {
+    /// Returns the answer of a repository whose rows have no version.
+    ///
+    /// # Errors
+    /// Fails if the registry of a remote repository has just confirmed the version. It was deleted since, and no upstream
+    /// of a lower priority answers instead.
+    fn missing_version<T>(
+        &self,
+        remote: Option<&Arc<RemoteRepository>>,
+    ) -> Result<Option<T>, EngineError> {
+        match remote.and_then(|remote| self.0.get(&remote.row.id)) {
+            Some(RegistryAnswer::Present(_)) => {
+                let why = "a cached image was deleted while it was pulled";
+                Err(EngineError::Unavailable(why.to_owned()))
+            }
+            Some(RegistryAnswer::Missing | RegistryAnswer::Failed(_)) | None => Ok(None),
+        }
     }
 }
 
@@ -199,8 +221,9 @@ impl UpstreamSource {
                     RegistryState::Unknown => return Ok(Some(SearchStep::Ask(remote.clone()))),
                 }
             }
-            let Candidate { holding: Some(holding), .. } = candidate else { return Ok(None) };
-            let Some(version) = version else { return Ok(None) };
+            let (Some(holding), Some(version)) = (candidate.holding, version) else {
+                return answers.missing_version(candidate.remote);
+            };
             check_download(tx, &holding.repository, holding.image(), &version)?;
             Ok(Some(SearchStep::Found(version, holding.repository.id)))
         })
@@ -256,6 +279,21 @@ impl UpstreamSource {
         Err(EngineError::BlobUnknown(digest.clone()))
     }
 
+    /// Begins a read of a blob, if the repository that has it deletes what nobody uses.
+    fn begin_read(
+        &self,
+        engine: &Engine,
+        repository: Id,
+        digest: &Digest,
+    ) -> Option<Arc<CacheRead>> {
+        let mut registries = self.set.registries(self.image.as_str()).into_iter();
+        let remote = registries.find(|remote| remote.row.id == repository)?;
+        remote.registry.rules.cache_limit?;
+        let image = self.image.to_string();
+        let blob = CachedBlobKey { repository, image, digest: digest.clone() };
+        Some(engine.cache_reads.begin(blob))
+    }
+
     async fn open_stored_blob(
         &self,
         engine: &Engine,
@@ -265,7 +303,9 @@ impl UpstreamSource {
         let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
         let repository = engine.read_by_key(find).await?;
         let repository = repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))?;
-        let blob = engine.open_blob(&repository, digest).await?;
+        let read = self.begin_read(engine, repository, digest);
+        let mut blob = engine.open_blob(&repository, digest).await?;
+        blob.read = read;
         blob.check_if_changed().await?;
         Ok(OpenContent::Blob(blob))
     }

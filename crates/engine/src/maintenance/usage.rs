@@ -1,9 +1,13 @@
 //! Counts of pulls and sizes, written without rows that every request updates.
 
-use identity::Micros;
-use meta::capacity::CapacityReport;
-use meta::{Id, usage};
+use std::collections::BTreeSet;
 
+use identity::{Micros, micros};
+use meta::capacity::CapacityReport;
+use meta::versions::ImageAddress;
+use meta::{Id, cache_limits, usage};
+
+use crate::cache_reads::{CachedBlobKey, LastRead};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::pull_counter::PullTotals;
@@ -56,6 +60,43 @@ impl Engine {
                     Ok(usage::record_pulls_of_children(tx, &index, position, SLICE, last)?)
                 })
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down which cached blobs were read since the last flush. If a write fails, its reads are kept for the next
+    /// flush.
+    pub(crate) async fn flush_cache_reads(&self) -> Result<(), EngineError> {
+        const SLICE: usize = 250;
+        let mut reads = self.cache_reads.take();
+        // All processes write in one order, as in `flush_pulls`.
+        reads.sort();
+        while !reads.is_empty() {
+            let slice = reads.split_off(reads.len().saturating_sub(SLICE));
+            let (rows, old) =
+                (slice.clone(), self.clock.now() - micros(self.settings.cache_margin));
+            let written = self.write(move |tx| {
+                for LastRead { blob, read_at } in &rows {
+                    let CachedBlobKey { repository, image, digest } = blob;
+                    cache_limits::record_read(
+                        tx,
+                        ImageAddress { repository, image },
+                        digest,
+                        *read_at,
+                    )?;
+                }
+                let repositories: BTreeSet<_> =
+                    rows.iter().map(|read| read.blob.repository).collect();
+                for repository in &repositories {
+                    cache_limits::forget_reads(tx, repository, old, SLICE as i64)?;
+                }
+                Ok(())
+            });
+            if let Err(error) = written.await {
+                self.cache_reads.give_back(&slice);
+                self.cache_reads.give_back(&reads);
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -65,6 +65,12 @@ pub(super) fn merge_remote_config(
     if !(names("delete_not_found_cache_files") || is_whole && new.delete_not_found_cache_files) {
         new.delete_not_found_cache_files = current.delete_not_found_cache_files;
     }
+    if !(names("max_cache_bytes") || is_whole && new.max_cache_bytes.is_some()) {
+        new.max_cache_bytes = current.max_cache_bytes;
+    }
+    if !(names("no_cache") || is_whole && new.no_cache) {
+        new.no_cache = current.no_cache;
+    }
     new
 }
 

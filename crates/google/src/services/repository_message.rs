@@ -115,8 +115,8 @@ pub(super) fn upstreams(repository: &Repository) -> Result<RepositoryMode, Statu
     let refused = |error: ModeError| bad_field(error.field, error.problem);
     let parsed = RepositoryMode::parse(mode(repository)?, &document).map_err(refused)?;
     let rules = RemoteRules::parse(&document).map_err(refused)?;
-    if rules.restrict_fetches() && parsed.registry_url().is_none() {
-        let problem = "allowed_images, denied_images and offline are for upstreams that are other registries: nothing of a repository of this one is cached";
+    if rules.need_registry() && parsed.registry_url().is_none() {
+        let problem = "allowed_images, denied_images, offline, max_cache_bytes and no_cache are for upstreams that are other registries: nothing of a repository of this one is cached";
         return Err(bad_field("repository.remote_repository_config", problem));
     }
     Ok(parsed)

@@ -3,9 +3,9 @@
 use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
-    DatabaseLocation, Id, SqlParam, attachments, blobs, cleanups, complete_list, files, gc_queue,
-    images, operations, outbox, packages, repositories, revoked_tokens, rules, secrets, tags,
-    uploads, upstream_tags, upstreams, versions,
+    DatabaseLocation, Id, SqlParam, attachments, blobs, cache_limits, cleanups, complete_list,
+    files, gc_queue, images, operations, outbox, packages, repositories, revoked_tokens, rules,
+    secrets, tags, uploads, upstream_tags, upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -101,6 +101,10 @@ on_each! {
         check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
         check(db, secrets::USERS_SQL, &[text, text, limit]).await;
         check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
+        check(db, packages::DELETING_SQL, &[id, text]).await;
+        check(db, cache_limits::NEXT_SQL, &[id]).await;
+        check(db, cache_limits::LIST_SQL, &[id, limit, id, limit, limit]).await;
+        check(db, cache_limits::BLOBS_SQL, &[id, text, limit]).await;
         check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }

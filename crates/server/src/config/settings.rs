@@ -50,6 +50,8 @@ pub struct Config {
     pub gc: GcSettings,
     /// Cleanup policies.
     pub cleanup: CleanupSettings,
+    /// The bounds of what remote repositories keep.
+    pub cache: CacheSettings,
     /// Checks of stored bytes.
     pub blobs: BlobSettings,
     /// Repositories that appear on push.
@@ -149,6 +151,16 @@ pub struct GcSettings {
 pub struct CleanupSettings {
     /// The interval at which each repository is cleaned.
     pub interval: DurationSetting,
+}
+
+/// The bounds of what remote repositories keep.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// The interval at which repositories that hold more than they may delete what nobody uses.
+    pub interval: DurationSetting,
+    /// The time for which they keep what was pulled or fetched.
+    pub margin: DurationSetting,
 }
 
 /// Checks of stored bytes.
@@ -281,6 +293,10 @@ impl Default for Config {
             limits: LimitSettings::default(),
             gc: GcSettings::default(),
             cleanup: CleanupSettings { interval: DurationSetting::seconds(3600) },
+            cache: CacheSettings {
+                interval: DurationSetting::seconds(10),
+                margin: DurationSetting::seconds(600),
+            },
             blobs: BlobSettings {
                 verify_after: DurationSetting::days(7),
                 scrub_rate: MemorySetting::mebibytes(16),
@@ -309,6 +325,12 @@ impl Default for GcSettings {
 impl Default for CleanupSettings {
     fn default() -> Self {
         Config::default().cleanup
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Config::default().cache
     }
 }
 

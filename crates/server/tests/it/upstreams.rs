@@ -1,9 +1,11 @@
 //! Virtual repositories: what they serve from their upstreams, and how upstreams are administered.
 
 mod administration;
+mod cached;
 mod checked;
 mod cold;
 mod credentials;
+mod evicted;
 mod explained;
 mod failing;
 mod health;

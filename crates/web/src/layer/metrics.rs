@@ -42,6 +42,8 @@ struct MetricsState {
     refused_credentials: Family<ReasonLabel, Counter>,
     collected: Counter<u64, AtomicU64>,
     collected_bytes: Counter<u64, AtomicU64>,
+    evicted: Counter<u64, AtomicU64>,
+    evicted_bytes: Counter<u64, AtomicU64>,
     capacity: CapacityGauges,
     copies: CopyFigures,
     disk: DiskGauges,
@@ -155,6 +157,8 @@ impl MetricsState {
             refused_credentials: Family::default(),
             collected: Counter::default(),
             collected_bytes: Counter::default(),
+            evicted: Counter::default(),
+            evicted_bytes: Counter::default(),
             capacity: CapacityGauges::default(),
             copies: CopyFigures::default(),
             disk: DiskGauges::default(),
@@ -214,6 +218,12 @@ impl Metrics {
     pub fn files_collected(&self, files: u64, bytes: u64) {
         self.0.collected.inc_by(files);
         self.0.collected_bytes.inc_by(bytes);
+    }
+
+    /// Counts manifests that remote repositories may not keep, and the bytes that went with them.
+    pub fn versions_evicted(&self, versions: u64, bytes: i64) {
+        self.0.evicted.inc_by(versions);
+        self.0.evicted_bytes.inc_by(u64::try_from(bytes).unwrap_or_default());
     }
 
     /// Sets the gauges of what the registry stores, and of the work that waits.

@@ -1,11 +1,16 @@
 //! The rules of a remote repository where they change what is fetched: while it is offline, and when the upstream has
 //! lost a tag.
 
+use std::sync::Arc;
+
+use identity::{Micros, micros};
+use model::digest::Digest;
 use model::name::RepositoryName;
 use model::reference::Reference;
 use model::remote_rules::upstream_path;
 
-use super::{KnownReference, RemoteSource};
+use super::{FRESH_FOR, KnownReference, RemoteSource};
+use crate::cache_reads::{CacheRead, CachedBlobKey};
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
 use crate::remote_registry::RemoteRegistry;
@@ -29,7 +34,27 @@ impl RemoteRegistry {
     }
 }
 
+impl RemoteRegistry {
+    /// Returns the time for which a tag or a list is served without asking the upstream.
+    pub(crate) fn fresh_for(&self) -> Micros {
+        if self.rules.keep_nothing() { 0 } else { micros(FRESH_FOR) }
+    }
+}
+
 impl RemoteSource {
+    pub(in crate::content) fn fresh_for(&self) -> Micros {
+        self.registry.fresh_for()
+    }
+
+    /// Begins a read of a blob, if the repository deletes what nobody uses.
+    pub(in crate::content) fn begin_read(&self, digest: &Digest) -> Option<Arc<CacheRead>> {
+        self.registry.rules.cache_limit?;
+        let holding = self.holding();
+        let (repository, image) = (holding.repository.id, holding.image().to_owned());
+        let blob = CachedBlobKey { repository, image, digest: digest.clone() };
+        Some(self.engine().cache_reads.begin(blob))
+    }
+
     /// Returns the problem of content that is not cached while the repository is offline, or `None` if it is not.
     pub(in crate::content) fn offline_problem(&self) -> Option<UpstreamProblem> {
         let text = "is not asked, because this remote repository is offline";

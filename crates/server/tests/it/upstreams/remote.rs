@@ -1,5 +1,6 @@
 //! Remote repositories of other registries.
 
+use berth_server::config::Config;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -43,8 +44,14 @@ pub(super) struct RemoteTest {
 
 impl RemoteTest {
     pub(super) async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, |_| ()).await
+    }
+
+    /// Starts with settings that the test changes.
+    pub(super) async fn start_with(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let accounts = AccountServer::start_with(backend, |config| {
             config.egress.allow = vec!["127.0.0.0/8".to_owned()];
+            change(config);
         });
         let (accounts, upstream) = (accounts.await, ScriptedUpstream::start().await);
         let url = upstream.url();

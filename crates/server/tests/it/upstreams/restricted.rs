@@ -22,7 +22,7 @@ on_both![
 
 impl RemoteTest {
     /// Sets fields of the configuration of the remote repository.
-    async fn set_rules(&self, rules: Value) -> Value {
+    pub(super) async fn set_rules(&self, rules: Value) -> Value {
         let fields = rules.as_object().expect("fields").keys();
         let paths: Vec<_> = fields.map(|name| format!("remoteRepositoryConfig.{name}")).collect();
         let path = api_path("remote", &format!("?updateMask={}", paths.join(",")));
@@ -177,7 +177,7 @@ async fn a_tag_that_the_upstream_lost_is_deleted_on_request(backend: Backend) {
 async fn an_update_of_the_whole_configuration_keeps_the_rules(backend: Backend) {
     let test = RemoteTest::start(backend).await;
     let rules = json!({ "allowedImages": ["app"], "deniedImages": ["x/"], "offline": true,
-                        "deleteNotFoundCacheFiles": true });
+                        "deleteNotFoundCacheFiles": true, "maxCacheBytes": "5000000000" });
     test.set_rules(rules.clone()).await;
     let owner = &test.accounts.owner;
     let expect = |answer: Value, description: Value, rules: &Value| {
@@ -201,9 +201,12 @@ async fn an_update_of_the_whole_configuration_keeps_the_rules(backend: Backend) 
         let answer = owner.patch(&api_path("remote", only), &body).await.expect_status(200);
         expect(answer.json(), Value::Null, &rules);
     }
-    let off = json!({ "allowedImages": [], "offline": false });
-    let rest = json!({ "deniedImages": ["x/"], "deleteNotFoundCacheFiles": true });
+    let off = json!({ "allowedImages": [], "offline": false, "maxCacheBytes": null,
+                      "noCache": true });
+    let rest = json!({ "deniedImages": ["x/"], "deleteNotFoundCacheFiles": true, "noCache": true });
     expect(test.set_rules(off).await, Value::Null, &rest);
+    let answer = owner.patch(&api_path("remote", ""), &whole).await.expect_status(200);
+    expect(answer.json(), json!("of others"), &rest);
 }
 
 async fn rules_are_checked(accounts: AccountServer) {
@@ -215,6 +218,12 @@ async fn rules_are_checked(accounts: AccountServer) {
         ("https://a.test", json!({ "deniedImages": vec!["a"; 101] }), "at most 100"),
         (&own, json!({ "offline": true }), "are for upstreams that are other registries"),
         (&own, json!({ "allowedImages": ["a"] }), "are for upstreams that are other registries"),
+        (&own, json!({ "maxCacheBytes": 1 }), "are for upstreams that are other registries"),
+        (&own, json!({ "noCache": true }), "are for upstreams that are other registries"),
+        ("https://a.test", json!({ "maxCacheBytes": -5 }), "-5 bytes cannot be a limit"),
+        ("https://a.test", json!({ "maxCacheBytes": "0" }), "set no_cache to keep nothing"),
+        ("https://a.test", json!({ "maxCacheBytes": "1GiB" }), "maxCacheBytes"),
+        ("https://a.test", json!({ "noCache": true, "offline": true }), "does not go with offline"),
     ] {
         let mut body = remote_body(uri);
         let config = body["remoteRepositoryConfig"].as_object_mut().expect("fields");
@@ -223,4 +232,13 @@ async fn rules_are_checked(accounts: AccountServer) {
         let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
         assert!(refused.text().contains(problem), "{problem}: {refused:#?}");
     }
+    // No other mode has such a field.
+    let limit = json!({ "remoteRepositoryConfig": { "maxCacheBytes": "1000" } });
+    let path = api_path("source", "?updateMask=remoteRepositoryConfig.maxCacheBytes");
+    accounts.owner.patch(&path, &limit).await.expect_google_error("400 INVALID_ARGUMENT");
+    let mut body = json!({ "format": "DOCKER", "mode": "STANDARD_REPOSITORY" });
+    body["remoteRepositoryConfig"] = limit["remoteRepositoryConfig"].clone();
+    let refused = create_from_body(&accounts, "refused", &body).await;
+    let refused = refused.expect_google_error("400 INVALID_ARGUMENT");
+    assert!(refused.text().contains("configuration of another mode"), "{refused:#?}");
 }

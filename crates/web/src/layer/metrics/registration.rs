@@ -64,6 +64,17 @@ impl MetricsState {
             Unit::Bytes,
             self.collected_bytes.clone(),
         );
+        registry.register(
+            "cache_evicted_versions",
+            "Manifests that this process deleted because remote repositories may not keep them",
+            self.evicted.clone(),
+        );
+        registry.register_with_unit(
+            "cache_evicted",
+            "Bytes that remote repositories do not hold any more since then",
+            Unit::Bytes,
+            self.evicted_bytes.clone(),
+        );
         self.capacity.register(registry);
         self.copies.register(registry);
         self.disk.register(registry);
