@@ -8,6 +8,7 @@ mod context;
 mod doors;
 mod error;
 mod manifests;
+mod next_link;
 mod path;
 mod query;
 mod range;

@@ -3,14 +3,14 @@
 use axum::response::IntoResponse;
 use engine::{EngineError, Pull, ReferrersPage};
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, LINK};
+use http::header::CONTENT_TYPE;
 use model::digest::Digest;
 use model::media_type::OCI_INDEX;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::context::{OciAnswer, OciRequest};
+use crate::next_link::add_next_link;
 
 pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciAnswer {
     let target = context.target(image)?;
@@ -36,14 +36,11 @@ pub(super) async fn list(context: OciRequest, image: &str, digest: &str) -> OciA
         response.headers_mut().insert("oci-filters-applied", applied);
     }
     if let Some(next) = &page.next {
-        let mut link = format!("</v2/{image}/referrers/{subject}?last={next}");
-        if let Some(wanted) = artifact_type {
-            link.push_str("&artifactType=");
-            link.extend(percent_encode(wanted.as_bytes(), NON_ALPHANUMERIC));
-        }
-        link.push_str(">; rel=\"next\"");
-        let link = HeaderValue::from_str(&link).expect("names, digests and encoded text are plain");
-        response.headers_mut().insert(LINK, link);
+        let path = format!("/v2/{image}/referrers/{subject}");
+        let (next, wanted) =
+            (next.to_string(), artifact_type.map(|wanted| ("artifactType", wanted)));
+        let query: Vec<_> = [("last", next.as_str())].into_iter().chain(wanted).collect();
+        add_next_link(&context, &mut response, &path, &query);
     }
     Ok(response)
 }

@@ -2,9 +2,8 @@
 
 use axum::response::{IntoResponse, Response};
 use engine::{AccessKind, ListedVersion, PageRequest, Pull, TagPage, TagRow};
-use form_urlencoded::byte_serialize;
-use http::header::{AUTHORIZATION, LINK};
-use http::{HeaderValue, Method};
+use http::Method;
+use http::header::AUTHORIZATION;
 use model::name::RepositoryName;
 use model::page_size::parse_page_size;
 use serde::Serialize;
@@ -13,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::complete;
 use crate::context::{OciAnswer, OciRequest, check_method};
 use crate::error::OciError;
+use crate::next_link::add_next_link;
 use crate::version_entry::version_entry;
 
 /// A list of tags as in OCI Distribution, with more fields that Google's clients read.
@@ -47,7 +47,7 @@ pub(super) async fn list(context: OciRequest, image: &str) -> OciAnswer {
     })
     .into_response();
     let path = format!("/v2/{image}/tags/list");
-    Ok(with_next_link(response, &path, page.next.as_deref(), limit))
+    Ok(with_next_link(&context, response, &path, NextPage { last: page.next.as_deref(), limit }))
 }
 
 /// Answers the images of a repository, or `None` if `path` names more than a repository.
@@ -74,7 +74,12 @@ async fn list_repository(context: &OciRequest, path: &str) -> Result<Option<Resp
     let list = TagList { name: path, tags: Vec::new(), child: page.entries, manifest: Map::new() };
     let list_path = format!("/v2/{path}/tags/list");
     let response = axum::Json(list).into_response();
-    Ok(Some(with_next_link(response, &list_path, page.next.as_deref(), limit)))
+    Ok(Some(with_next_link(
+        context,
+        response,
+        &list_path,
+        NextPage { last: page.next.as_deref(), limit },
+    )))
 }
 
 /// Returns the entries of all versions, also of those without a tag, which cleanup programs look for.
@@ -104,21 +109,31 @@ pub(super) async fn catalog(context: OciRequest) -> OciAnswer {
     let location = &context.host_target.location;
     let page = context.app.engine.list_catalog(&context.caller, location, request).await?;
     let response = axum::Json(json!({ "repositories": page.entries })).into_response();
-    Ok(with_next_link(response, "/v2/_catalog", page.next.as_deref(), limit))
+    Ok(with_next_link(
+        &context,
+        response,
+        "/v2/_catalog",
+        NextPage { last: page.next.as_deref(), limit },
+    ))
 }
 
 /// Adds the link to the next page, which begins after `last`, if there is one.
 fn with_next_link(
+    context: &OciRequest,
     mut response: Response,
     path: &str,
-    last: Option<&str>,
-    limit: usize,
+    next: NextPage<'_>,
 ) -> Response {
-    if let Some(last) = last {
-        let last: String = byte_serialize(last.as_bytes()).collect();
-        let link = format!("<{path}?n={limit}&last={last}>; rel=\"next\"");
-        let link = HeaderValue::from_str(&link).expect("names and encoded text are plain");
-        response.headers_mut().insert(LINK, link);
+    if let Some(last) = next.last {
+        let limit = next.limit.to_string();
+        add_next_link(context, &mut response, path, &[("n", &limit), ("last", last)]);
     }
     response
+}
+
+/// The next page of a list.
+struct NextPage<'a> {
+    /// The entry after which the page begins, if there are more.
+    last: Option<&'a str>,
+    limit: usize,
 }

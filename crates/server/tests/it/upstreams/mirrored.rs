@@ -6,7 +6,8 @@ use super::{VIRTUAL, image_in, push, set_up_virtual};
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
 use crate::util::{
-    AccountServer, Backend, Client, Image, Reply, blob_path, digest_of, manifest_path, on_both,
+    AccountServer, Backend, Client, Image, Reply, blob_path, digest_of, manifest_path, next_page,
+    on_both,
 };
 
 const READER: &str = "roles/artifactregistry.reader";
@@ -74,6 +75,12 @@ async fn a_namespace_has_the_images_of_one_repository(backend: Backend) {
     let layer = digest_of(&Image::new(1).blobs[1]);
     let layer = format!("{}?ns={NAMESPACE}", blob_path("library/alpine", layer));
     owner.head(&layer).await.expect_status(200);
+    // The next page is one of the mirror too.
+    push(owner, "low", ("library/alpine", "4"), 1).await;
+    let first = format!("/v2/library/alpine/tags/list?n=1&ns={NAMESPACE}");
+    let next = next_page(&owner.get(&first).await.expect_status(200)).expect("a next page");
+    let tags = owner.get(&next).await.expect_status(200).json();
+    assert_eq!(tags["tags"], serde_json::json!(["4"]), "{next}");
     let stranger = accounts.create_actor("stranger").await;
     stranger.client.get(&path("library/alpine")).await.expect_oci_error("403 DENIED");
 }
