@@ -2,6 +2,7 @@
 //! that only the registries differ. Each command prints lines of `name value`.
 
 mod http;
+mod proxy;
 
 use std::fs::File;
 use std::io::Write;
@@ -41,6 +42,8 @@ enum Command {
     Calls { address: String, package: String, digest: String, seconds: u64 },
     /// Send GET requests for one path, one after the other.
     Latency { address: String, path: String, requests: usize },
+    /// Be a proxy on LISTEN before UPSTREAM, which passes on so many MEGABYTES a second for each connection.
+    Proxy { listen: String, upstream: String, megabytes: u64 },
 }
 
 fn main() -> Result<()> {
@@ -56,6 +59,9 @@ fn main() -> Result<()> {
             measure_calls(&address, &package, &digest, seconds)
         }
         Command::Latency { address, path, requests } => measure_latency(&address, &path, requests),
+        Command::Proxy { listen, upstream, megabytes } => {
+            proxy::serve(&listen, &upstream, megabytes)
+        }
     }
 }
 
