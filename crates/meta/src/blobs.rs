@@ -82,6 +82,26 @@ pub fn find(
     )
 }
 
+/// The statement of [`list_named`]. A test checks its query plan.
+pub(crate) const NAMED_SQL: &str =
+    "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at, few.repository_id
+     FROM (SELECT repository_id FROM repository_blobs WHERE digest = ?1 LIMIT ?2) few
+     JOIN repositories r ON r.id = few.repository_id AND r.state = 'live'
+     JOIN blobs b ON b.digest = ?1 JOIN copies c ON c.id = b.copy_id AND c.state = 'live'
+     WHERE EXISTS (SELECT 1 FROM manifest_refs m
+       WHERE m.repository_id = few.repository_id AND m.blob_digest = ?1)";
+
+/// The largest number of repositories of which [`list_named`] looks for a manifest.
+const MAX_LINKED: i64 = 64;
+
+/// Returns the repositories with a manifest that names a blob, in any order, and the blob if its copy is live. If very many
+/// repositories may read the blob, these are only some of them.
+pub fn list_named(tx: &mut Tx<'_>, digest: &Digest) -> Result<Vec<(Id, BlobCopy)>, MetaError> {
+    tx.query(NAMED_SQL, params![digest.as_str(), MAX_LINKED], |row| {
+        Ok((row.id(5)?, BlobCopy::read(row)?))
+    })
+}
+
 /// Returns a blob if this repository may read it and its copy is quarantined.
 pub fn find_quarantined(
     tx: &mut Tx<'_>,

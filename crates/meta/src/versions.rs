@@ -9,6 +9,7 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::repositories::{MAX_HOLDERS, RepositoryRow, repository_at};
+use crate::upstream_tags::UpstreamLook;
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
@@ -112,6 +113,26 @@ pub fn find_content_by_tag(
     tx.query_first(sql, params![at.repository, at.image, tag], read_content)
 }
 
+/// Returns the version that a tag of an image names in a remote repository, with the bytes of the manifest and the last look
+/// for the tag. Returns `None` if there was no look.
+pub fn find_content_and_look(
+    tx: &mut Tx<'_>,
+    at: ImageAddress<'_>,
+    tag: &str,
+) -> Result<Option<(VersionRow, Vec<u8>, UpstreamLook)>, MetaError> {
+    let sql = select!(
+        ", c.bytes, u.found, u.checked_at",
+        "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
+         JOIN manifest_contents c ON c.digest = v.digest
+         JOIN upstream_tags u ON u.repository_id = p.repository_id AND u.image = p.name AND u.reference = t.name",
+        "t.name = ?3"
+    );
+    tx.query_first(sql, params![at.repository, at.image, tag], |row| {
+        let (version, bytes) = read_content(row)?;
+        Ok((version, bytes, UpstreamLook { found: row.bool(7)?, checked_at: row.int(8)? }))
+    })
+}
+
 /// Returns the version of an image with this digest, with the bytes of the manifest.
 pub fn find_content_by_digest(
     tx: &mut Tx<'_>,
@@ -133,17 +154,24 @@ pub struct HeldVersion {
     pub repository: RepositoryRow,
     /// The version, if the image has it there.
     pub version: Option<VersionRow>,
+    /// The bytes of the manifest, if they are few.
+    pub bytes: Option<Vec<u8>>,
 }
+
+/// The length of the longest manifest of which [`list_held`] reads the bytes. Most are shorter, and all rows of the query
+/// have the bytes.
+const MAX_HELD_BYTES: i64 = 16 << 10;
 
 /// Makes a query for a version in all repositories with an image of one name.
 macro_rules! select_held {
     ($joins:literal) => {
         concat!(
             "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject,
-               r.id, r.sparse, r.mode, r.download_rules, r.state
+               r.id, r.sparse, r.mode, r.download_rules, r.state, c.bytes
              FROM (SELECT id, repository_id FROM packages WHERE name = ?1 LIMIT ?3) few
              JOIN repositories r ON r.id = few.repository_id ",
-            $joins
+            $joins,
+            " LEFT JOIN manifest_contents c ON c.digest = v.digest AND v.manifest_bytes <= ?4"
         )
     };
 }
@@ -167,12 +195,13 @@ pub fn list_held(
         Reference::Tag(tag) => (HELD_SQL[0], tag.as_str()),
         Reference::Digest(digest) => (HELD_SQL[1], digest.as_str()),
     };
-    let rows = tx.query(sql, params![image, key, MAX_HOLDERS], |row| {
+    let rows = tx.query(sql, params![image, key, MAX_HOLDERS, MAX_HELD_BYTES], |row| {
         let version = match row.opt_id(0)? {
             Some(_) => Some(read_version(row)?),
             None => None,
         };
-        let held = HeldVersion { repository: repository_at(row, 6)?, version };
+        let (repository, bytes) = (repository_at(row, 6)?, row.opt_bytes(11)?);
+        let held = HeldVersion { repository, version, bytes };
         Ok((held, row.text(10)? == "live"))
     })?;
     if rows.len() >= MAX_HOLDERS as usize {

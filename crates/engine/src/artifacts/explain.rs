@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use identity::{AuthorizationMode, Authorized, Caller, OPERATOR_PRINCIPAL};
 use meta::Tx;
-use meta::versions::VersionRow;
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName, split_image};
 use model::permissions::artifactregistry;
@@ -15,7 +14,7 @@ use model::remote_rules::ImageDenial;
 use model::resource::Resource;
 
 use crate::access::find_repository;
-use crate::content::source::UpstreamSource;
+use crate::content::source::{FoundVersion, UpstreamSource};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::upstream_set::{
@@ -220,7 +219,7 @@ impl Engine {
         source: &UpstreamSource,
         reference: &Reference,
     ) -> Result<UpstreamOutcome, EngineError> {
-        let read = |_: &mut Tx<'_>, version: VersionRow| Ok(Some(version.digest));
+        let read = |_: &mut Tx<'_>, version: FoundVersion| Ok(Some(version.row.digest));
         match source.search_version(self, reference, read).await {
             Ok(search) => Ok(match (search.found, search.answers.failure()) {
                 (Some(digest), _) => UpstreamOutcome::Found(digest),

@@ -94,8 +94,21 @@ impl Engine {
         repository: &Id,
         digest: &Digest,
     ) -> Result<BlobContent, EngineError> {
+        self.open_found_blob(repository, digest, None).await
+    }
+
+    /// Does the same as `open_blob`, with the row of the blob if it was read already.
+    pub(super) async fn open_found_blob(
+        &self,
+        repository: &Id,
+        digest: &Digest,
+        mut found: Option<BlobCopy>,
+    ) -> Result<BlobContent, EngineError> {
         for _ in 0..MAX_OPEN_ATTEMPTS {
-            let row = self.find_blob(repository, digest).await?;
+            let row = match found.take() {
+                Some(row) => row,
+                None => self.find_blob(repository, digest).await?,
+            };
             let Some(reader) = self.open_copy(repository, digest, &row).await? else { continue };
             let (repository, digest) = (*repository, digest.clone());
             let engine = self.clone();

@@ -11,7 +11,7 @@ use model::reference::Reference;
 
 use crate::access::{ImageHolding, Pull, RepoAccess};
 use crate::content::remote::RemoteSource;
-use crate::content::source::{ContentSource, find_downloadable};
+use crate::content::source::{ContentSource, FoundVersion, find_downloadable};
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
 use crate::tags::download_rules::check_download;
@@ -84,7 +84,7 @@ impl RepoAccess<Pull> {
     ) -> Result<PulledManifest, EngineError> {
         let (version, confirmed_at) = match self.source().await? {
             ContentSource::Upstreams(source) => {
-                let read = |_: &mut Tx<'_>, version| Ok(Some(version));
+                let read = |_: &mut Tx<'_>, version: FoundVersion| Ok(Some(version.row));
                 let search = Box::pin(source.search_version(&self.engine, reference, read)).await?;
                 (search.found, search.confirmed_at)
             }
@@ -106,18 +106,24 @@ impl RepoAccess<Pull> {
     ) -> Result<PulledManifest, EngineError> {
         let (version, confirmed_at) = match self.source().await? {
             ContentSource::Upstreams(source) => {
-                let read = |tx: &mut Tx<'_>, version: VersionRow| {
-                    let bytes = versions::find_bytes(tx, &version.digest)?;
-                    Ok(bytes.map(|bytes| (version, bytes)))
+                let read = |tx: &mut Tx<'_>, FoundVersion { row, bytes }| {
+                    let bytes = match bytes {
+                        Some(bytes) => Some(bytes),
+                        None => versions::find_bytes(tx, &row.digest)?,
+                    };
+                    Ok(bytes.map(|bytes| (row, bytes)))
                 };
                 let search = Box::pin(source.search_version(&self.engine, reference, read)).await?;
                 (search.found, search.confirmed_at)
             }
             ContentSource::Local(holding) => (self.find_content(holding, reference).await?, None),
-            ContentSource::Remote(source) => {
-                let find = |holding| self.find_content(holding, reference);
-                find_prepared(&source, reference, find).await?
-            }
+            ContentSource::Remote(source) => match source.find_fresh_manifest(reference).await? {
+                Some(content) => (Some(content), None),
+                None => {
+                    let find = |holding| self.find_content(holding, reference);
+                    find_prepared(&source, reference, find).await?
+                }
+            },
         };
         let (version, bytes) =
             version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;

@@ -4,6 +4,7 @@
 //! Content with a digest never changes, so it is fetched once. A tag is asked for again after [`FRESH_FOR`]. Requests
 //! for the same content wait for one fetch, which goes on when those who wait leave.
 
+mod fresh_manifest;
 mod reference_state;
 mod rules;
 

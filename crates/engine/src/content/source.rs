@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use meta::blobs::{self, BlobCopy};
 use meta::repositories::{self, RepositoryRow};
 use meta::versions::{self, HeldVersion, VersionRow};
 use meta::{Id, Tx};
@@ -210,7 +211,7 @@ impl UpstreamSource {
     }
 
     /// Returns what the first upstream finds that finds something of a version. `look` gets the version that the rows of
-    /// the candidate have.
+    /// the candidate have, perhaps with the bytes of the manifest.
     ///
     /// # Errors
     /// Fails as [`ContentSource::find`] does, and where a rule of that upstream denies the download.
@@ -221,7 +222,7 @@ impl UpstreamSource {
         mut look: impl FnMut(
             &mut Tx<'_>,
             Candidate<'_>,
-            Option<VersionRow>,
+            Option<FoundVersion>,
         ) -> Result<Option<T>, EngineError>,
     ) -> Result<Option<T>, EngineError> {
         let (image, asked) = (&self.image, self.asked());
@@ -231,7 +232,7 @@ impl UpstreamSource {
                     Some(holding) => find_row(tx, holding, reference)?,
                     None => None,
                 };
-                look(tx, candidate, version)
+                look(tx, candidate, version.map(|row| FoundVersion { row, bytes: None }))
             });
         };
         let holding = |held: &HeldVersion| {
@@ -243,21 +244,48 @@ impl UpstreamSource {
             let held = candidate.holding.and_then(|holding| {
                 held.iter().find(|held| held.repository.id == holding.repository.id)
             });
-            look(tx, candidate, held.and_then(|held| held.version.clone()))
+            let found = held.and_then(|HeldVersion { version, bytes, .. }| {
+                Some(FoundVersion { row: version.clone()?, bytes: bytes.clone() })
+            });
+            look(tx, candidate, found)
         })
     }
 
-    /// Returns the id of the repository that a blob is read from: the first one with a manifest that names it. A blob is
-    /// the same wherever it comes from, so an upstream that cannot answer is passed over.
-    pub(crate) fn find_blob_repository(
+    /// Returns the repository that a blob is read from: the first one with a manifest that names it. A blob is the same
+    /// wherever it comes from, so an upstream that cannot answer is passed over.
+    pub(super) fn find_blob(
         &self,
         tx: &mut Tx<'_>,
         digest: &Digest,
-    ) -> Result<Option<Id>, EngineError> {
+    ) -> Result<Option<NamedBlob>, EngineError> {
         let ids = ids_of(self.asked(), self.image.as_str());
+        let named = blobs::list_named(tx, digest)?;
+        let first = named.into_iter().filter_map(|(repository, copy)| {
+            let position = ids.iter().position(|id| *id == repository)?;
+            Some((position, NamedBlob { repository, copy: Some(copy) }))
+        });
+        if let Some((_, blob)) = first.min_by_key(|(position, _)| *position) {
+            return Ok(Some(blob));
+        }
+        // Very many repositories may read the blob, or its copy is not live.
         let holding = repositories::list_with_blob(tx, &ids, digest)?;
-        Ok(ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id)))
+        let repository = ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id));
+        Ok(repository.map(|repository| NamedBlob { repository, copy: None }))
     }
+}
+
+/// A version of an image in the rows of one repository.
+pub(crate) struct FoundVersion {
+    pub(crate) row: VersionRow,
+    /// The bytes of the manifest, if they were read with the row.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+/// A blob that a manifest of a repository names.
+pub(super) struct NamedBlob {
+    pub(super) repository: Id,
+    /// The copy of the blob, if it was read with the repository.
+    pub(super) copy: Option<BlobCopy>,
 }
 
 impl UpstreamSet {

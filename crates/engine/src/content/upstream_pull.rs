@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use meta::versions::{ImageAddress, VersionRow};
+use meta::versions::ImageAddress;
 use meta::{Id, Tx};
 use model::digest::Digest;
 use model::name::ImageName;
@@ -13,7 +13,7 @@ use model::reference::Reference;
 use crate::cache_reads::{CacheRead, CachedBlobKey};
 use crate::content::blob_read::OpenContent;
 use crate::content::remote::{FreshTime, ReferenceState};
-use crate::content::source::UpstreamSource;
+use crate::content::source::{FoundVersion, UpstreamSource};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
@@ -168,7 +168,7 @@ impl UpstreamSource {
         read: F,
     ) -> Result<VersionSearch<T>, EngineError>
     where
-        F: Fn(&mut Tx<'_>, VersionRow) -> Result<Option<T>, EngineError> + Clone + Send + 'static,
+        F: Fn(&mut Tx<'_>, FoundVersion) -> Result<Option<T>, EngineError> + Clone + Send + 'static,
         T: Send + 'static,
     {
         let mut answers = RegistryAnswers::default();
@@ -211,7 +211,7 @@ impl UpstreamSource {
         reference: &Reference,
         answers: &RegistryAnswers,
         now: i64,
-    ) -> Result<Option<SearchStep<VersionRow>>, EngineError> {
+    ) -> Result<Option<SearchStep<FoundVersion>>, EngineError> {
         let wanted = WantedVersion { image: &self.image, reference, now };
         self.find_version(tx, reference, |tx, candidate, version| {
             if let Some(remote) = candidate.remote {
@@ -224,7 +224,7 @@ impl UpstreamSource {
             let (Some(holding), Some(version)) = (candidate.holding, version) else {
                 return answers.missing_version(candidate.remote);
             };
-            check_download(tx, &holding.repository, holding.image(), &version)?;
+            check_download(tx, &holding.repository, holding.image(), &version.row)?;
             Ok(Some(SearchStep::Found(version, holding.repository.id)))
         })
     }
@@ -300,11 +300,10 @@ impl UpstreamSource {
         digest: &Digest,
     ) -> Result<OpenContent, EngineError> {
         let (source, wanted) = (self.clone(), digest.clone());
-        let find = move |tx: &mut Tx<'_>| source.find_blob_repository(tx, &wanted);
-        let repository = engine.read_by_key(find).await?;
-        let repository = repository.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))?;
-        let read = self.begin_read(engine, repository, digest);
-        let mut blob = engine.open_blob(&repository, digest).await?;
+        let found = engine.read_by_key(move |tx| source.find_blob(tx, &wanted)).await?;
+        let found = found.ok_or_else(|| EngineError::BlobUnknown(digest.clone()))?;
+        let read = self.begin_read(engine, found.repository, digest);
+        let mut blob = engine.open_found_blob(&found.repository, digest, found.copy).await?;
         blob.read = read;
         blob.check_if_changed().await?;
         Ok(OpenContent::Blob(blob))

@@ -80,8 +80,9 @@ on_each! {
         check(db, upstreams::READERS_SQL, &[id, limit]).await;
         check(db, repositories::HOLDERS_SQL, &[text, limit]).await;
         for sql in versions::HELD_SQL {
-            check(db, sql, &[text, text, limit]).await;
+            check(db, sql, &[text, text, limit, limit]).await;
         }
+        check(db, blobs::NAMED_SQL, &[text, limit]).await;
         for condition in repositories::HOLDING_SQL {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
             check(db, sql, &[text, id, id]).await;
