@@ -9,7 +9,6 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::repositories::{MAX_HOLDERS, RepositoryRow, repository_at};
-use crate::upstream_tags::UpstreamLook;
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
@@ -94,7 +93,8 @@ pub fn find_by_digest(
     tx.query_first(sql, params![at.repository, at.image, digest.as_str()], read_version)
 }
 
-fn read_content(row: &SqlRow<'_>) -> Result<(VersionRow, Vec<u8>), MetaError> {
+/// Reads a version and the bytes of its manifest from the first seven columns.
+pub(crate) fn read_content(row: &SqlRow<'_>) -> Result<(VersionRow, Vec<u8>), MetaError> {
     Ok((read_version(row)?, row.bytes(6)?))
 }
 
@@ -111,26 +111,6 @@ pub fn find_content_by_tag(
         "t.name = ?3"
     );
     tx.query_first(sql, params![at.repository, at.image, tag], read_content)
-}
-
-/// Returns the version that a tag of an image names in a remote repository, with the bytes of the manifest and the last look
-/// for the tag. Returns `None` if there was no look.
-pub fn find_content_and_look(
-    tx: &mut Tx<'_>,
-    at: ImageAddress<'_>,
-    tag: &str,
-) -> Result<Option<(VersionRow, Vec<u8>, UpstreamLook)>, MetaError> {
-    let sql = select!(
-        ", c.bytes, u.found, u.checked_at",
-        "JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
-         JOIN manifest_contents c ON c.digest = v.digest
-         JOIN upstream_tags u ON u.repository_id = p.repository_id AND u.image = p.name AND u.reference = t.name",
-        "t.name = ?3"
-    );
-    tx.query_first(sql, params![at.repository, at.image, tag], |row| {
-        let (version, bytes) = read_content(row)?;
-        Ok((version, bytes, UpstreamLook { found: row.bool(7)?, checked_at: row.int(8)? }))
-    })
 }
 
 /// Returns the version of an image with this digest, with the bytes of the manifest.

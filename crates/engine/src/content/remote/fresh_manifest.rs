@@ -1,5 +1,6 @@
 //! Warm pulls of a remote repository: what it has is read without a word of the upstream, by one statement.
 
+use meta::upstream_tags;
 use meta::versions::{self, VersionRow};
 use model::reference::Reference;
 
@@ -19,7 +20,7 @@ impl RemoteSource {
         let read = self.engine().read_by_key(move |tx| {
             let content = match &wanted {
                 Reference::Tag(tag) => {
-                    versions::find_content_and_look(tx, holding.address(), tag.as_str())?
+                    upstream_tags::find_content(tx, holding.address(), tag.as_str())?
                         .filter(|(_, _, look)| time.is_fresh(look))
                         .map(|(version, bytes, _)| (version, bytes))
                 }
