@@ -155,7 +155,7 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 pub(crate) enum UpstreamContent {
     /// The rows of the upstream itself.
-    Own(Id),
+    Own(RepositoryRow),
     /// The rows of its own upstreams.
     Upstreams(UpstreamSet),
     /// The rows of a remote repository, after its registry was asked.
@@ -208,7 +208,7 @@ impl ListedRepositories {
 impl UpstreamSet {
     fn asks(&self, id: &Id, image: &str) -> bool {
         self.asked_for(image).iter().any(|upstream| match &upstream.content {
-            UpstreamContent::Own(own) => own == id,
+            UpstreamContent::Own(row) => row.id == *id,
             UpstreamContent::Upstreams(set) => set.asks(id, image),
             UpstreamContent::Registry(remote) => remote.row.id == *id,
             UpstreamContent::Fault(_) => false,
@@ -220,7 +220,7 @@ impl Upstream {
     /// Adds the ids of the repositories whose own rows may answer for an image.
     pub(crate) fn add_ids(&self, image: &str, ids: &mut Vec<Id>) {
         match &self.content {
-            UpstreamContent::Own(id) => ids.push(*id),
+            UpstreamContent::Own(row) => ids.push(row.id),
             UpstreamContent::Registry(remote) => ids.push(remote.row.id),
             UpstreamContent::Upstreams(set) => {
                 set.asked_for(image).iter().for_each(|upstream| upstream.add_ids(image, ids));
@@ -302,13 +302,13 @@ fn read_content(
     }
     walk.left -= 1;
     match found.mode {
-        ModeName::Standard => Ok(UpstreamContent::Own(found.id)),
+        ModeName::Standard => Ok(UpstreamContent::Own(found)),
         ModeName::Remote | ModeName::Virtual => {
             if let Some(set) = read_set(tx, name, &found, walk)? {
                 return Ok(UpstreamContent::Upstreams(set));
             }
             let Some(registry) = read_registry(tx, &found)? else {
-                return Ok(UpstreamContent::Own(found.id));
+                return Ok(UpstreamContent::Own(found));
             };
             let remote = RemoteRepository { name: name.clone(), row: found, registry };
             Ok(UpstreamContent::Registry(Arc::new(remote)))

@@ -86,7 +86,6 @@ pub fn find(
 pub(crate) const NAMED_SQL: &str =
     "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at, few.repository_id
      FROM (SELECT repository_id FROM repository_blobs WHERE digest = ?1 LIMIT ?2) few
-     JOIN repositories r ON r.id = few.repository_id AND r.state = 'live'
      JOIN blobs b ON b.digest = ?1 JOIN copies c ON c.id = b.copy_id AND c.state = 'live'
      WHERE EXISTS (SELECT 1 FROM manifest_refs m
        WHERE m.repository_id = few.repository_id AND m.blob_digest = ?1)";

@@ -22,16 +22,11 @@ pub struct RepositoryRow {
 }
 
 fn read_repository(row: &SqlRow<'_>) -> Result<RepositoryRow, MetaError> {
-    repository_at(row, 0)
-}
-
-/// Reads a repository from four columns, of which `first` is the first one.
-pub(crate) fn repository_at(row: &SqlRow<'_>, first: usize) -> Result<RepositoryRow, MetaError> {
     Ok(RepositoryRow {
-        id: row.id(first)?,
-        allows_missing_content: row.bool(first + 1)?,
-        mode: mode_name_at(row, first + 2)?,
-        has_download_rules: row.int(first + 3)? > 0,
+        id: row.id(0)?,
+        allows_missing_content: row.bool(1)?,
+        mode: mode_name_at(row, 2)?,
+        has_download_rules: row.int(3)? > 0,
     })
 }
 
@@ -75,9 +70,7 @@ pub fn find_settings(tx: &mut Tx<'_>, id: &Id) -> Result<Option<String>, MetaErr
 pub(crate) const MAX_HOLDERS: i64 = 65;
 
 /// The statement that finds the repositories with an image of one name. A test checks its query plan.
-pub(crate) const HOLDERS_SQL: &str = "SELECT r.id, r.sparse, r.mode, r.download_rules, r.state
-     FROM (SELECT repository_id FROM packages WHERE name = ?1 LIMIT ?2) few
-     JOIN repositories r ON r.id = few.repository_id";
+pub(crate) const HOLDERS_SQL: &str = "SELECT repository_id FROM packages WHERE name = ?1 LIMIT ?2";
 
 /// The conditions of [`list_with_image`] and [`list_with_blob`]. A test checks the query plans.
 pub(crate) const HOLDING_SQL: [&str; 2] = [
@@ -90,34 +83,27 @@ pub(crate) fn holding_sql(condition: &str, count: usize) -> String {
     let numbers: Vec<_> = (2..count + 2).map(|number| format!("?{number}")).collect();
     let numbers = numbers.join(", ");
     format!(
-        "SELECT r.id, r.sparse, r.mode, r.download_rules FROM repositories r
+        "SELECT r.id FROM repositories r
          WHERE r.id IN ({numbers}) AND r.state = 'live' AND EXISTS ({condition})"
     )
 }
 
-/// Returns those of some repositories, in any order, that hold an image of this name.
-pub fn list_with_image(
-    tx: &mut Tx<'_>,
-    among: &[Id],
-    image: &str,
-) -> Result<Vec<RepositoryRow>, MetaError> {
-    let holders = tx.query(HOLDERS_SQL, params![image, MAX_HOLDERS], |row| {
-        Ok((read_repository(row)?, row.text(4)? == "live"))
-    })?;
+/// Returns the ids of those of some repositories, in any order, that hold an image of this name.
+pub fn list_with_image(tx: &mut Tx<'_>, among: &[Id], image: &str) -> Result<Vec<Id>, MetaError> {
+    let holders = tx.query(HOLDERS_SQL, params![image, MAX_HOLDERS], |row| row.id(0))?;
     if holders.len() < MAX_HOLDERS as usize {
-        let live = holders.into_iter().filter_map(|(row, is_live)| is_live.then_some(row));
-        return Ok(live.filter(|row| among.contains(&row.id)).collect());
+        return Ok(holders.into_iter().filter(|id| among.contains(id)).collect());
     }
     // Very many repositories have an image of this name, so these are asked one by one.
     list_holding(tx, among, image, HOLDING_SQL[0])
 }
 
-/// Returns those of some repositories, in any order, that hold a manifest which names this blob.
+/// Returns the ids of those of some repositories, in any order, that hold a manifest which names this blob.
 pub fn list_with_blob(
     tx: &mut Tx<'_>,
     among: &[Id],
     digest: &Digest,
-) -> Result<Vec<RepositoryRow>, MetaError> {
+) -> Result<Vec<Id>, MetaError> {
     list_holding(tx, among, digest.as_str(), HOLDING_SQL[1])
 }
 
@@ -126,14 +112,14 @@ fn list_holding(
     among: &[Id],
     key: &str,
     condition: &str,
-) -> Result<Vec<RepositoryRow>, MetaError> {
+) -> Result<Vec<Id>, MetaError> {
     let Some(last) = among.last() else { return Ok(Vec::new()) };
     // The last id is repeated, so that few different statements have to be prepared.
     let count = among.len().next_power_of_two();
     let ids = among.iter().chain(std::iter::repeat_n(last, count - among.len()));
     let params: Vec<_> =
         std::iter::once(SqlParam::from(key)).chain(ids.map(SqlParam::from)).collect();
-    tx.query(&holding_sql(condition, count), &params, read_repository)
+    tx.query(&holding_sql(condition, count), &params, |row| row.id(0))
 }
 
 /// Creates a repository, or leaves an existing one as it is. Returns whether the repository is new.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use model::digest::Digest;
 use model::reference::Reference;
 
-use crate::repositories::{MAX_HOLDERS, RepositoryRow, repository_at};
+use crate::repositories::MAX_HOLDERS;
 use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
@@ -127,11 +127,11 @@ pub fn find_content_by_digest(
     tx.query_first(sql, params![at.repository, at.image, digest.as_str()], read_content)
 }
 
-/// A live repository that holds an image, and the version that was looked for in it.
+/// A repository that holds an image, and the version that was looked for in it.
 #[derive(Debug, Clone)]
 pub struct HeldVersion {
-    /// The repository.
-    pub repository: RepositoryRow,
+    /// The id of the repository.
+    pub repository: Id,
     /// The version, if the image has it there.
     pub version: Option<VersionRow>,
     /// The bytes of the manifest, if they are few.
@@ -147,9 +147,8 @@ macro_rules! select_held {
     ($joins:literal) => {
         concat!(
             "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject,
-               r.id, r.sparse, r.mode, r.download_rules, r.state, c.bytes
-             FROM (SELECT id, repository_id FROM packages WHERE name = ?1 LIMIT ?3) few
-             JOIN repositories r ON r.id = few.repository_id ",
+               few.repository_id, c.bytes
+             FROM (SELECT id, repository_id FROM packages WHERE name = ?1 LIMIT ?3) few ",
             $joins,
             " LEFT JOIN manifest_contents c ON c.digest = v.digest AND v.manifest_bytes <= ?4"
         )
@@ -180,14 +179,9 @@ pub fn list_held(
             Some(_) => Some(read_version(row)?),
             None => None,
         };
-        let (repository, bytes) = (repository_at(row, 6)?, row.opt_bytes(11)?);
-        let held = HeldVersion { repository, version, bytes };
-        Ok((held, row.text(10)? == "live"))
+        Ok(HeldVersion { repository: row.id(6)?, version, bytes: row.opt_bytes(7)? })
     })?;
-    if rows.len() >= MAX_HOLDERS as usize {
-        return Ok(None);
-    }
-    Ok(Some(rows.into_iter().filter_map(|(held, is_live)| is_live.then_some(held)).collect()))
+    Ok((rows.len() < MAX_HOLDERS as usize).then_some(rows))
 }
 
 /// Returns the bytes of a manifest. The caller has found a version that has them.

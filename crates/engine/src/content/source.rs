@@ -45,10 +45,10 @@ pub(crate) struct UpstreamSource {
     pub(super) image: ImageName,
 }
 
-/// The rows of an image in the repositories that hold it, in any order.
-struct ImageHoldings<'a> {
+/// An image, and the repositories that hold it, in any order.
+struct HeldImage<'a> {
     image: &'a ImageName,
-    holdings: Vec<ImageHolding>,
+    repositories: Vec<Id>,
 }
 
 /// A repository in which something of an image is looked for.
@@ -60,10 +60,12 @@ pub(super) struct Candidate<'a> {
     pub(super) remote: Option<&'a Arc<RemoteRepository>>,
 }
 
-impl ImageHoldings<'_> {
+impl HeldImage<'_> {
     /// Returns the rows of the image in a repository, if there are any.
-    fn of(&self, repository: &Id) -> Option<&ImageHolding> {
-        self.holdings.iter().find(|holding| holding.repository.id == *repository)
+    fn of(&self, repository: &RepositoryRow) -> Option<ImageHolding> {
+        self.repositories
+            .contains(&repository.id)
+            .then(|| ImageHolding { repository: repository.clone(), image: self.image.clone() })
     }
 }
 
@@ -235,14 +237,10 @@ impl UpstreamSource {
                 look(tx, candidate, version.map(|row| FoundVersion { row, bytes: None }))
             });
         };
-        let holding = |held: &HeldVersion| {
-            let repository = held.repository.clone();
-            ImageHolding { repository, image: image.clone() }
-        };
-        let holdings = ImageHoldings { image, holdings: held.iter().map(holding).collect() };
-        self.set.find_among(tx, asked, &holdings, &mut |tx, candidate| {
+        let repositories = held.iter().map(|held| held.repository).collect();
+        self.set.find_among(tx, asked, &HeldImage { image, repositories }, &mut |tx, candidate| {
             let held = candidate.holding.and_then(|holding| {
-                held.iter().find(|held| held.repository.id == holding.repository.id)
+                held.iter().find(|held| held.repository == holding.repository.id)
             });
             let found = held.and_then(|HeldVersion { version, bytes, .. }| {
                 Some(FoundVersion { row: version.clone()?, bytes: bytes.clone() })
@@ -269,7 +267,7 @@ impl UpstreamSource {
         }
         // Very many repositories may read the blob, or its copy is not live.
         let holding = repositories::list_with_blob(tx, &ids, digest)?;
-        let repository = ids.into_iter().find(|id| holding.iter().any(|row| row.id == *id));
+        let repository = ids.into_iter().find(|id| holding.contains(id));
         Ok(repository.map(|repository| NamedBlob { repository, copy: None }))
     }
 }
@@ -298,10 +296,8 @@ impl UpstreamSet {
         look: &mut Look<'_, T>,
     ) -> Result<Option<T>, EngineError> {
         let ids = ids_of(asked, image.as_str());
-        let rows = repositories::list_with_image(tx, &ids, image.as_str())?;
-        let holding = |repository| ImageHolding { repository, image: image.clone() };
-        let holdings = rows.into_iter().map(holding).collect();
-        self.find_among(tx, asked, &ImageHoldings { image, holdings }, look)
+        let repositories = repositories::list_with_image(tx, &ids, image.as_str())?;
+        self.find_among(tx, asked, &HeldImage { image, repositories }, look)
     }
 
     /// Does what `find` does, in the rows of the repositories that hold the image.
@@ -309,21 +305,21 @@ impl UpstreamSet {
         &self,
         tx: &mut Tx<'_>,
         asked: &[Upstream],
-        held: &ImageHoldings<'_>,
+        held: &HeldImage<'_>,
         look: &mut Look<'_, T>,
     ) -> Result<Option<T>, EngineError> {
         for upstream in asked {
             let found = match &upstream.content {
-                UpstreamContent::Own(id) => match held.of(id) {
-                    Some(holding) => look(tx, Candidate { holding: Some(holding), remote: None }),
+                UpstreamContent::Own(row) => match held.of(row) {
+                    Some(holding) => look(tx, Candidate { holding: Some(&holding), remote: None }),
                     None => Ok(None),
                 },
                 UpstreamContent::Upstreams(set) => {
                     set.find_among(tx, set.asked_for(held.image.as_str()), held, look)
                 }
                 UpstreamContent::Registry(remote) => {
-                    let holding = held.of(&remote.row.id);
-                    look(tx, Candidate { holding, remote: Some(remote) })
+                    let holding = held.of(&remote.row);
+                    look(tx, Candidate { holding: holding.as_ref(), remote: Some(remote) })
                 }
                 UpstreamContent::Fault(fault) => Err(self.failure(upstream, *fault)),
             };
@@ -339,7 +335,7 @@ impl UpstreamSet {
         let mut ids = Vec::new();
         for upstream in asked {
             let own = match &upstream.content {
-                UpstreamContent::Own(id) => Ok(vec![*id]),
+                UpstreamContent::Own(row) => Ok(vec![row.id]),
                 // What was fetched is listed.
                 UpstreamContent::Registry(remote) => Ok(vec![remote.row.id]),
                 UpstreamContent::Upstreams(set) if image.is_empty() => {
