@@ -6,11 +6,9 @@
 
 use std::sync::Arc;
 
-use meta::blobs::{self, BlobCopy};
 use meta::repositories::{self, RepositoryRow};
 use meta::versions::{self, HeldVersion, VersionRow};
 use meta::{Id, Tx};
-use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
 use model::reference::Reference;
 use model::repository::ModeName;
@@ -248,28 +246,6 @@ impl UpstreamSource {
             look(tx, candidate, found)
         })
     }
-
-    /// Returns the repository that a blob is read from: the first one with a manifest that names it. A blob is the same
-    /// wherever it comes from, so an upstream that cannot answer is passed over.
-    pub(super) fn find_blob(
-        &self,
-        tx: &mut Tx<'_>,
-        digest: &Digest,
-    ) -> Result<Option<NamedBlob>, EngineError> {
-        let ids = ids_of(self.asked(), self.image.as_str());
-        let named = blobs::list_named(tx, digest)?;
-        let first = named.into_iter().filter_map(|(repository, copy)| {
-            let position = ids.iter().position(|id| *id == repository)?;
-            Some((position, NamedBlob { repository, copy: Some(copy) }))
-        });
-        if let Some((_, blob)) = first.min_by_key(|(position, _)| *position) {
-            return Ok(Some(blob));
-        }
-        // Very many repositories may read the blob, or its copy is not live.
-        let holding = repositories::list_with_blob(tx, &ids, digest)?;
-        let repository = ids.into_iter().find(|id| holding.contains(id));
-        Ok(repository.map(|repository| NamedBlob { repository, copy: None }))
-    }
 }
 
 /// A version of an image in the rows of one repository.
@@ -277,13 +253,6 @@ pub(crate) struct FoundVersion {
     pub(crate) row: VersionRow,
     /// The bytes of the manifest, if they were read with the row.
     pub(super) bytes: Option<Vec<u8>>,
-}
-
-/// A blob that a manifest of a repository names.
-pub(super) struct NamedBlob {
-    pub(super) repository: Id,
-    /// The copy of the blob, if it was read with the repository.
-    pub(super) copy: Option<BlobCopy>,
 }
 
 impl UpstreamSet {
@@ -401,7 +370,7 @@ fn find_row(
 }
 
 /// Returns the ids of the repositories whose own rows may answer for an image.
-fn ids_of(asked: &[Upstream], image: &str) -> Vec<Id> {
+pub(super) fn ids_of(asked: &[Upstream], image: &str) -> Vec<Id> {
     let mut ids = Vec::new();
     asked.iter().for_each(|upstream| upstream.add_ids(image, &mut ids));
     ids

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use meta::blobs::{self, BlobCopy};
+use meta::repositories;
 use meta::versions::ImageAddress;
 use meta::{Id, Tx};
 use model::digest::Digest;
@@ -13,7 +15,7 @@ use model::reference::Reference;
 use crate::cache_reads::{CacheRead, CachedBlobKey};
 use crate::content::blob_read::OpenContent;
 use crate::content::remote::{FreshTime, ReferenceState};
-use crate::content::source::{FoundVersion, UpstreamSource};
+use crate::content::source::{FoundVersion, UpstreamSource, ids_of};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
@@ -230,6 +232,13 @@ impl UpstreamSource {
     }
 }
 
+/// A blob that a manifest of a repository names.
+struct NamedBlob {
+    repository: Id,
+    /// The copy of the blob, if it was read with the repository.
+    copy: Option<BlobCopy>,
+}
+
 impl UpstreamSource {
     /// Opens a blob of the first upstream with a manifest that names it. A blob is the same wherever it comes from, so an
     /// upstream that cannot answer is passed over.
@@ -292,6 +301,28 @@ impl UpstreamSource {
         let image = self.image.to_string();
         let blob = CachedBlobKey { repository, image, digest: digest.clone() };
         Some(engine.cache_reads.begin(blob))
+    }
+
+    /// Returns the repository that a blob is read from: the first one with a manifest that names it. A blob is the same
+    /// wherever it comes from, so an upstream that cannot answer is passed over.
+    fn find_blob(
+        &self,
+        tx: &mut Tx<'_>,
+        digest: &Digest,
+    ) -> Result<Option<NamedBlob>, EngineError> {
+        let ids = ids_of(self.asked(), self.image.as_str());
+        let named = blobs::list_named(tx, digest)?;
+        let first = named.into_iter().filter_map(|(repository, copy)| {
+            let position = ids.iter().position(|id| *id == repository)?;
+            Some((position, NamedBlob { repository, copy: Some(copy) }))
+        });
+        if let Some((_, blob)) = first.min_by_key(|(position, _)| *position) {
+            return Ok(Some(blob));
+        }
+        // Very many repositories may read the blob, or its copy is not live.
+        let holding = repositories::list_with_blob(tx, &ids, digest)?;
+        let repository = ids.into_iter().find(|id| holding.contains(id));
+        Ok(repository.map(|repository| NamedBlob { repository, copy: None }))
     }
 
     async fn open_stored_blob(
