@@ -26,6 +26,10 @@ pub struct Settings {
     pub disk_reserve: DiskReserve,
     /// The time for which remote repositories keep what was pulled or fetched, whatever they may keep.
     pub cache_margin: Duration,
+    /// The time for which a tag of an upstream is served without asking the upstream.
+    pub fresh_for: Duration,
+    /// The time for which a pull of a cached tag waits for the upstream's word.
+    pub revalidation_timeout: Duration,
     /// The age of its last check from which on a blob is hashed again while it is read.
     pub verify_after: Duration,
     /// The memory that all uploads share, in bytes.
@@ -50,6 +54,8 @@ impl Default for Settings {
             open_uploads: Some(10_000),
             disk_reserve: DiskReserve { bytes: 256 << 20, percent: 10 },
             cache_margin: Duration::from_secs(600),
+            fresh_for: HOUR,
+            revalidation_timeout: Duration::from_secs(2),
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,

@@ -68,6 +68,8 @@ pub const KEYS: &[&str] = &[
     "cleanup.interval",
     "cache.interval",
     "cache.margin",
+    "cache.fresh_for",
+    "cache.revalidation_timeout",
     "blobs.verify_after",
     "blobs.scrub_rate",
     "new_repositories.sparse",
@@ -210,7 +212,7 @@ impl Config {
     fn check(&self) -> Result<(), SettingProblem> {
         let problem = |key| move |text| SettingProblem { key, text };
         self.check_names()?;
-        let Self { limits, gc, tokens, .. } = self;
+        let Self { limits, gc, tokens, cache, .. } = self;
         if !(1..=MAX_CONNECTIONS).contains(&limits.connections) {
             let text = format!("must be between 1 and {MAX_CONNECTIONS}");
             return Err(problem("limits.connections")(text));
@@ -235,6 +237,7 @@ impl Config {
             ("limits.header_timeout", limits.header_timeout),
             ("limits.idle_timeout", limits.idle_timeout),
             ("gc.upload_expiry", gc.upload_expiry),
+            ("cache.revalidation_timeout", cache.revalidation_timeout),
         ];
         match positive.iter().find(|(_, span)| span.get().is_zero()) {
             Some((key, _)) => Err(problem(key)("must be more than zero".to_owned())),
@@ -296,6 +299,8 @@ impl Config {
             open_uploads: Some(self.limits.open_uploads),
             disk_reserve: self.limits.disk_reserve.get(),
             cache_margin: self.cache.margin.get(),
+            fresh_for: self.cache.fresh_for.get(),
+            revalidation_timeout: self.cache.revalidation_timeout.get(),
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
             registry_token_lifetime: self.tokens.registry_lifetime.get(),

@@ -38,7 +38,7 @@ use crate::notifications::WebhookEndpoint;
 use crate::operator;
 use crate::routes;
 use crate::stores;
-use crate::upstream_client::{TokenHosts, UpstreamClient};
+use crate::upstream_client::{BandwidthLimits, TokenHosts, UpstreamClient, UpstreamRules};
 use web::app::{App, AppState};
 use web::audit::AuditLog;
 use web::auth::{Authenticator, refusal};
@@ -104,7 +104,11 @@ impl RunningServer {
     pub async fn start(options: ServerOptions) -> anyhow::Result<Self> {
         let ServerOptions { config, authenticate, dev_hosts, ephemeral, clock, permits } = options;
         let egress = Arc::new(egress_rules(&config, &authenticate)?);
-        let token_hosts = TokenHosts::new(&config.egress.token_hosts)?;
+        let upstream_rules = UpstreamRules {
+            egress: egress.clone(),
+            token_hosts: TokenHosts::new(&config.egress.token_hosts)?,
+            bandwidth: BandwidthLimits::read(&config.upstream)?,
+        };
         let webhooks = WebhookEndpoint::read_all(&config, &egress)?;
         let tls = ServerTls::read(&config.tls)?;
         let missing_key =
@@ -118,8 +122,7 @@ impl RunningServer {
         let folder = data.as_ref().map(DataFolder::path);
         let audit = AuditLog::start(&config.audit, folder, &metrics, clock.clone())?;
         let loop_mark = HeaderValue::from_str(&meta::Id::random().to_string())?;
-        let upstreams =
-            UpstreamClient::new(egress, token_hosts, loop_mark.clone(), metrics.clone());
+        let upstreams = UpstreamClient::new(upstream_rules, loop_mark.clone(), metrics.clone());
         let settings = engine_settings(&config, &webhooks, &authenticate);
         let settings = engine::Settings { upstreams, ..settings };
         let engine = Engine::new(meta, blobs, clock, settings, key);

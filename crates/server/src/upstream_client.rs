@@ -4,6 +4,7 @@
 //! alone, and a token goes to no other host than the one that asked for it. A password goes to its registry, and to where
 //! `token_hosts` says that the registry's tokens are.
 
+mod bandwidth;
 mod challenge;
 mod check;
 mod figures;
@@ -36,6 +37,8 @@ use web::app::LOOP_MARK;
 use crate::egress::{
     EgressAnswer, EgressClients, EgressRead, EgressRefused, EgressRules, SendError, Url,
 };
+pub(crate) use bandwidth::BandwidthLimits;
+use bandwidth::HostBandwidth;
 use challenge::BearerChallenge;
 use figures::UpstreamFigures;
 use health::{AskingFor, UpstreamHealth, UpstreamTurn};
@@ -58,12 +61,23 @@ pub(crate) struct UpstreamClient {
     clients: EgressClients,
     logins: Logins,
     token_hosts: TokenHosts,
+    bandwidth: BandwidthLimits,
     /// The mark of requests of this process.
     mark: HeaderValue,
     health: UpstreamHealth,
     figures: UpstreamFigures,
     /// The client itself, for probes that outlive a request.
     this: Weak<Self>,
+}
+
+/// The settings of the client.
+pub(crate) struct UpstreamRules {
+    /// The places that may be asked.
+    pub(crate) egress: Arc<EgressRules>,
+    /// The places that may get credentials.
+    pub(crate) token_hosts: TokenHosts,
+    /// The limits of what is fetched in a second.
+    pub(crate) bandwidth: BandwidthLimits,
 }
 
 /// An answer of a registry with the status 200, and the turn that it takes up.
@@ -82,6 +96,7 @@ struct FollowedAnswer {
 /// A blob that a registry sends.
 struct BlobBody {
     asked: AskedAnswer,
+    bandwidth: Option<Arc<HostBandwidth>>,
     figures: UpstreamFigures,
     url: String,
 }
@@ -103,16 +118,13 @@ struct RegistryRequest<'a> {
 }
 
 impl UpstreamClient {
-    pub(crate) fn new(
-        rules: Arc<EgressRules>,
-        token_hosts: TokenHosts,
-        mark: HeaderValue,
-        metrics: Metrics,
-    ) -> Arc<Self> {
+    pub(crate) fn new(rules: UpstreamRules, mark: HeaderValue, metrics: Metrics) -> Arc<Self> {
+        let UpstreamRules { egress, token_hosts, bandwidth } = rules;
         Arc::new_cyclic(|this| Self {
-            clients: EgressClients::new(rules),
+            clients: EgressClients::new(egress),
             logins: Logins::default(),
             token_hosts,
+            bandwidth,
             mark,
             health: UpstreamHealth::default(),
             figures: UpstreamFigures::new(metrics),
@@ -345,12 +357,20 @@ impl UpstreamRegistry for UpstreamClient {
                 UpstreamProblem::new(image.url, Problem::Wrong, text)
             })?;
             self.figures.count_fetch(image.url);
-            let begun = BlobBody { asked, figures: self.figures.clone(), url: image.url.into() };
+            let begun = BlobBody {
+                asked,
+                bandwidth: self.bandwidth.of(UpstreamProblem::host_of(image.url)),
+                figures: self.figures.clone(),
+                url: image.url.into(),
+            };
             let frames = stream::unfold(Some(begun), |body| async move {
                 let mut body = body?;
                 match body.asked.answer.next().await {
                     Ok(Some(frame)) => {
                         body.figures.count_bytes(&body.url, frame.len());
+                        if let Some(bandwidth) = &body.bandwidth {
+                            bandwidth.wait(frame.len()).await;
+                        }
                         Some((Ok(frame), Some(body)))
                     }
                     Ok(None) => None,

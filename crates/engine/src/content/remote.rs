@@ -1,7 +1,7 @@
 //! Remote repositories of other registries: what a pull needs is fetched first, and stored as a push would store it.
 //! Afterwards the pull reads it from the repository's own rows.
 //!
-//! Content with a digest never changes, so it is fetched once. A tag is asked for again after [`FRESH_FOR`]. Requests
+//! Content with a digest never changes, so it is fetched once. A tag is asked for again after `cache.fresh_for`. Requests
 //! for the same content wait for one fetch, which goes on when those who wait leave.
 
 mod fresh_manifest;
@@ -38,12 +38,8 @@ use crate::upstream_registry::{
 };
 use crate::upstream_set::RemoteRepository;
 
-/// The time for which a tag is served without asking the upstream.
-const FRESH_FOR: Duration = Duration::from_secs(3600);
 /// The time for which the upstream is not asked again for something that it does not have.
 const MISSING_FOR: Duration = Duration::from_secs(60);
-/// The longest time for which a pull waits for the upstream's word on a tag that is cached.
-const MAX_REVALIDATION: Duration = Duration::from_secs(2);
 /// The number of old looks that are forgotten with each new one that finds nothing.
 const FORGOTTEN_AT_ONCE: i64 = 100;
 /// The largest config that is fetched together with its manifest, for the columns that lists show.
@@ -194,8 +190,7 @@ impl RemoteSource {
 
     async fn reference_state(&self, reference: &Reference) -> Result<ReferenceState, EngineError> {
         let (image, wanted) = (self.store.image.clone(), reference.clone());
-        let time =
-            FreshTime { now: self.engine().clock.now(), fresh_for: self.registry.fresh_for() };
+        let time = self.fresh_time();
         let read = move |tx: &mut Tx<'_>| ReferenceState::read(tx, image.address(), &wanted, time);
         self.engine().read_by_key(read).await
     }
@@ -246,7 +241,7 @@ impl RemoteSource {
         let upstream = &self.engine().settings.upstreams;
         let credentials = self.credentials().await?;
         let asking = upstream.find_digest(self.upstream_image(credentials.as_ref()), reference);
-        match timeout(MAX_REVALIDATION, asking).await {
+        match timeout(self.engine().settings.revalidation_timeout, asking).await {
             Ok(Ok(Some(digest))) if digest == *cached => Ok(()),
             // A registry may answer GET where it refuses HEAD.
             Ok(Ok(_) | Err(UpstreamProblem { kind: Problem::Failed, .. })) => {

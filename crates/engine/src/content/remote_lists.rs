@@ -12,7 +12,7 @@ use model::digest::Digest;
 use model::reference::{Reference, Tag};
 use tokio::time::timeout;
 
-use crate::content::remote::{FreshTime, RemoteSource};
+use crate::content::remote::RemoteSource;
 use crate::content::source::{ContentSource, UpstreamSource};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -101,13 +101,12 @@ impl UpstreamSource {
 impl RemoteSource {
     /// Asks the upstream for a list, unless it was asked not long ago. A list that was asked for before may be stale.
     async fn prepare_list(&self, list: &UpstreamList) -> Result<(), EngineError> {
-        let (image, reference, now) =
-            (self.store.image.clone(), list.reference(), self.engine().clock.now());
+        let (image, reference) = (self.store.image.clone(), list.reference());
         let read = self
             .engine()
             .read_by_key(move |tx| Ok(upstream_tags::find(tx, image.address(), &reference)?));
         let look = read.await?;
-        let time = FreshTime { now, fresh_for: self.fresh_for() };
+        let time = self.fresh_time();
         if look.is_some_and(|look| time.is_fresh(&look)) || self.offline_problem().is_some() {
             return Ok(());
         }

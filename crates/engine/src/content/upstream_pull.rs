@@ -43,7 +43,7 @@ pub(crate) struct RegistryAnswers(HashMap<Id, RegistryAnswer>);
 pub(crate) struct WantedVersion<'a> {
     pub(crate) image: &'a ImageName,
     pub(crate) reference: &'a Reference,
-    pub(crate) now: i64,
+    pub(super) time: FreshTime,
 }
 
 /// The rows of a remote repository, as an answer for a version.
@@ -82,12 +82,12 @@ impl RegistryAnswers {
             Some(RegistryAnswer::Failed(problem)) => return Err(problem.clone().into()),
             None => {}
         }
-        let WantedVersion { image, reference, now } = wanted;
+        let WantedVersion { image, reference, time } = wanted;
         if remote.registry.check_image(&remote.name, image.as_str()).is_err() {
             return Ok(RegistryState::Missing);
         }
         let at = ImageAddress { repository: &remote.row.id, image: image.as_str() };
-        let time = FreshTime { now, fresh_for: remote.registry.fresh_for() };
+        let time = remote.registry.fresh_time(time);
         Ok(match ReferenceState::read(tx, at, reference, time)? {
             ReferenceState::Present => RegistryState::Answers,
             ReferenceState::Missing => RegistryState::Missing,
@@ -176,9 +176,9 @@ impl UpstreamSource {
         let mut answers = RegistryAnswers::default();
         loop {
             let (source, wanted, known) = (self.clone(), reference.clone(), answers.clone());
-            let (read, now) = (read.clone(), engine.clock.now());
+            let (read, time) = (read.clone(), engine.fresh_time());
             let step = engine.read_by_key(move |tx| {
-                let step = source.search_rows(tx, &wanted, &known, now)?;
+                let step = source.search_rows(tx, &wanted, &known, time)?;
                 Ok(match step {
                     Some(SearchStep::Found(version, repository)) => {
                         read(tx, version)?.map(|found| SearchStep::Found(found, repository))
@@ -212,9 +212,9 @@ impl UpstreamSource {
         tx: &mut Tx<'_>,
         reference: &Reference,
         answers: &RegistryAnswers,
-        now: i64,
+        time: FreshTime,
     ) -> Result<Option<SearchStep<FoundVersion>>, EngineError> {
-        let wanted = WantedVersion { image: &self.image, reference, now };
+        let wanted = WantedVersion { image: &self.image, reference, time };
         self.find_version(tx, reference, |tx, candidate, version| {
             if let Some(remote) = candidate.remote {
                 match answers.state(tx, remote, wanted)? {

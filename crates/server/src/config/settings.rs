@@ -50,7 +50,7 @@ pub struct Config {
     pub gc: GcSettings,
     /// Cleanup policies.
     pub cleanup: CleanupSettings,
-    /// The bounds of what remote repositories keep.
+    /// What remote repositories keep, and for how long.
     pub cache: CacheSettings,
     /// Checks of stored bytes.
     pub blobs: BlobSettings,
@@ -77,6 +77,8 @@ pub struct UpstreamSettings {
     /// A file with the certificates of the authorities that alone count for the host, in PEM. Empty: those of the
     /// machine.
     pub ca: PathBuf,
+    /// The most bytes of layers that a process fetches from the host in a second. Without it, there is no limit.
+    pub bandwidth: Option<MemorySetting>,
 }
 
 /// A mirror: a host, or a namespace of containerd's, whose images are those of one repository. One of the two is set.
@@ -153,7 +155,7 @@ pub struct CleanupSettings {
     pub interval: DurationSetting,
 }
 
-/// The bounds of what remote repositories keep.
+/// What remote repositories keep, and for how long.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
@@ -161,6 +163,10 @@ pub struct CacheSettings {
     pub interval: DurationSetting,
     /// The time for which they keep what was pulled or fetched.
     pub margin: DurationSetting,
+    /// The time for which a tag or a list of tags is served without asking the upstream.
+    pub fresh_for: DurationSetting,
+    /// The time for which a pull of a cached tag waits for the upstream's word.
+    pub revalidation_timeout: DurationSetting,
 }
 
 /// Checks of stored bytes.
@@ -296,6 +302,8 @@ impl Default for Config {
             cache: CacheSettings {
                 interval: DurationSetting::seconds(10),
                 margin: DurationSetting::seconds(600),
+                fresh_for: DurationSetting::seconds(3600),
+                revalidation_timeout: DurationSetting::seconds(2),
             },
             blobs: BlobSettings {
                 verify_after: DurationSetting::days(7),

@@ -85,7 +85,7 @@ fn read_proxy(url: &str) -> anyhow::Result<Option<Proxy>> {
 
 fn read_authorities(upstreams: &[UpstreamSettings]) -> anyhow::Result<Vec<HostAuthorities>> {
     let mut authorities: Vec<HostAuthorities> = Vec::new();
-    for UpstreamSettings { host, ca } in upstreams {
+    for UpstreamSettings { host, ca, .. } in upstreams {
         if host.is_empty() || !has_host_characters(host) {
             bail!("upstream.host: {host:?} is no host, alone or with :PORT");
         }

@@ -4,7 +4,7 @@ use meta::upstream_tags;
 use meta::versions::{self, VersionRow};
 use model::reference::Reference;
 
-use super::{FreshTime, RemoteSource};
+use super::RemoteSource;
 use crate::error::EngineError;
 use crate::tags::download_rules::check_download;
 
@@ -15,8 +15,7 @@ impl RemoteSource {
         reference: &Reference,
     ) -> Result<Option<(VersionRow, Vec<u8>)>, EngineError> {
         let (holding, wanted) = (self.holding().clone(), reference.clone());
-        let (now, fresh_for) = (self.engine().clock.now(), self.registry.fresh_for());
-        let time = FreshTime { now, fresh_for };
+        let time = self.fresh_time();
         let read = self.engine().read_by_key(move |tx| {
             let content = match &wanted {
                 Reference::Tag(tag) => {

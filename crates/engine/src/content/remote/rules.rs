@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use identity::{Micros, micros};
+use identity::micros;
 use model::digest::Digest;
 use model::name::RepositoryName;
 use model::reference::Reference;
 use model::remote_rules::upstream_path;
 
-use super::{FRESH_FOR, KnownReference, RemoteSource};
+use super::{FreshTime, KnownReference, RemoteSource};
 use crate::cache_reads::{CacheRead, CachedBlobKey};
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::remote_fetch::Freshness;
 use crate::remote_registry::RemoteRegistry;
@@ -34,16 +35,23 @@ impl RemoteRegistry {
     }
 }
 
+impl Engine {
+    /// Returns the present time, and the age up to which the word of upstreams counts.
+    pub(in crate::content) fn fresh_time(&self) -> FreshTime {
+        FreshTime { now: self.clock.now(), fresh_for: micros(self.settings.fresh_for) }
+    }
+}
+
 impl RemoteRegistry {
-    /// Returns the time for which a tag or a list is served without asking the upstream.
-    pub(crate) fn fresh_for(&self) -> Micros {
-        if self.rules.keep_nothing() { 0 } else { micros(FRESH_FOR) }
+    /// Returns the age up to which the word of this upstream counts: none if the repository keeps nothing.
+    pub(in crate::content) fn fresh_time(&self, time: FreshTime) -> FreshTime {
+        if self.rules.keep_nothing() { FreshTime { fresh_for: 0, ..time } } else { time }
     }
 }
 
 impl RemoteSource {
-    pub(in crate::content) fn fresh_for(&self) -> Micros {
-        self.registry.fresh_for()
+    pub(in crate::content) fn fresh_time(&self) -> FreshTime {
+        self.registry.fresh_time(self.engine().fresh_time())
     }
 
     /// Begins a read of a blob, if the repository deletes what nobody uses.

@@ -37,6 +37,8 @@ async fn an_authority_of_the_settings_signs_for_its_host_alone(backend: Backend)
         config.upstream = vec![UpstreamSettings {
             host: trusted.address.to_string(),
             ca: trusted.certificate.clone(),
+            // A limit does not change what comes.
+            bandwidth: Some("2MiB".parse().expect("a size")),
         }];
     })
     .await;
@@ -79,6 +81,7 @@ async fn encrypted_requests_leave_through_the_proxy(backend: Backend) {
         config.upstream = vec![UpstreamSettings {
             host: "registry.corp.test".to_owned(),
             ca: front.certificate.clone(),
+            ..UpstreamSettings::default()
         }];
     })
     .await;

@@ -18,6 +18,7 @@ on_both![
     what_is_pulled_is_fetched_once,
     many_readers_of_a_cold_image_cause_one_fetch,
     a_tag_is_asked_for_again_after_an_hour,
+    the_time_for_which_a_tag_is_fresh_is_a_setting,
     a_cached_tag_is_served_when_the_upstream_cannot_be_asked,
     what_the_upstream_does_not_have_is_not_asked_for_at_once,
     failures_of_the_upstream_are_named,
@@ -172,6 +173,19 @@ async fn a_tag_is_asked_for_again_after_an_hour(backend: Backend) {
     let since = test.upstream.asked().split_off(before);
     let lines: Vec<_> = since.iter().map(|asked| asked.line.as_str()).collect();
     assert_eq!(lines, [format!("HEAD {}", manifest_path("app", "1"))]);
+}
+
+async fn the_time_for_which_a_tag_is_fresh_is_a_setting(backend: Backend) {
+    let change = |config: &mut Config| config.cache.fresh_for = "30s".parse().expect("a time");
+    let test = RemoteTest::start_with(backend, change).await;
+    let (old, new) = (Image::new(1), Image::new(2));
+    test.upstream.serve(&old, ("app", "1"));
+    expect_manifest(test.pull_manifest("1").await, &old);
+    test.upstream.serve(&new, ("app", "1"));
+    test.advance_seconds(29);
+    expect_manifest(test.pull_manifest("1").await, &old);
+    test.advance_seconds(2);
+    expect_manifest(test.pull_manifest("1").await, &new);
 }
 
 async fn a_cached_tag_is_served_when_the_upstream_cannot_be_asked(backend: Backend) {
