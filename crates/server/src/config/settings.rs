@@ -50,7 +50,7 @@ pub struct Config {
     pub gc: GcSettings,
     /// Cleanup policies.
     pub cleanup: CleanupSettings,
-    /// What remote repositories keep, and for how long.
+    /// The settings of what remote repositories keep, and for how long.
     pub cache: CacheSettings,
     /// Checks of stored bytes.
     pub blobs: BlobSettings,
@@ -155,7 +155,7 @@ pub struct CleanupSettings {
     pub interval: DurationSetting,
 }
 
-/// What remote repositories keep, and for how long.
+/// The settings of what remote repositories keep, and for how long.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {

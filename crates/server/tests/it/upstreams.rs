@@ -18,6 +18,7 @@ mod reached;
 mod remote;
 mod remote_lists;
 mod restricted;
+mod sealed_secrets;
 mod served;
 mod stopped;
 mod through;

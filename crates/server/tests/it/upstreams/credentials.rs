@@ -1,8 +1,6 @@
 //! Credentials of remote repositories: secrets as the operator adds them, their way into the settings, and the requests
 //! that carry them.
 
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -19,7 +17,7 @@ use crate::util::{
 const ADMIN: &str = "roles/artifactregistry.admin";
 const ACCESSOR: &str = "roles/secretmanager.secretAccessor";
 pub(super) const SECRET: &str = "projects/my-project/secrets/vendor";
-const USER: &str = "robot";
+pub(super) const USER: &str = "robot";
 pub(super) const PASSWORD: &str = "pa55:w0rd-canary";
 
 on_both![
@@ -34,9 +32,7 @@ on_both![
     attack_53_another_upstream_does_not_get_the_password,
     parts_of_the_credentials_are_changed_alone,
     attack_50_a_secret_of_another_project_needs_a_permission,
-    tokens_are_not_shared_by_repositories_with_other_credentials,
-    credentials_of_an_older_release_count_for_nothing,
-    a_secret_is_never_shown
+    tokens_are_not_shared_by_repositories_with_other_credentials
 ];
 
 /// The value of `Authorization` for a password.
@@ -78,9 +74,9 @@ pub(super) async fn send_secrets_command(
 }
 
 /// A server that may reach this machine, and an upstream.
-struct CredentialTest {
-    accounts: AccountServer,
-    upstream: ScriptedUpstream,
+pub(super) struct CredentialTest {
+    pub(super) accounts: AccountServer,
+    pub(super) upstream: ScriptedUpstream,
     image: Image,
 }
 
@@ -102,7 +98,7 @@ impl CredentialTest {
     }
 
     /// Starts an upstream that asks for the password, and the remote repository `remote` with credentials for it.
-    async fn start_with_password(backend: Backend) -> Self {
+    pub(super) async fn start_with_password(backend: Backend) -> Self {
         let test = Self::start(backend).await;
         test.upstream.guard(&basic(PASSWORD), &challenge_basic());
         test.add_secret(SECRET, PASSWORD).await;
@@ -110,7 +106,7 @@ impl CredentialTest {
         test
     }
 
-    async fn command(&self, action: Value) -> Result<Value, String> {
+    pub(super) async fn command(&self, action: Value) -> Result<Value, String> {
         send_secrets_command(&self.accounts, action).await
     }
 
@@ -120,7 +116,7 @@ impl CredentialTest {
     }
 
     /// Adds a version of a secret for the upstream.
-    async fn add_secret(&self, secret: &str, value: &str) {
+    pub(super) async fn add_secret(&self, secret: &str, value: &str) {
         self.add(secret, &self.upstream.url(), value).await.expect("added");
     }
 
@@ -131,7 +127,7 @@ impl CredentialTest {
     }
 
     /// The settings of a remote repository of the upstream, with a version of the secret.
-    fn body(&self, version: &str) -> Value {
+    pub(super) fn body(&self, version: &str) -> Value {
         body_of(&self.upstream.url(), &format!("{SECRET}/versions/{version}"))
     }
 
@@ -139,16 +135,16 @@ impl CredentialTest {
         create_from_body(&self.accounts, id, body).await
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub(super) async fn get(&self, path: &str) -> Reply {
         self.accounts.owner.client.get(path).await
     }
 
-    async fn pull(&self, repository: &str, reference: &str) -> Reply {
+    pub(super) async fn pull(&self, repository: &str, reference: &str) -> Reply {
         self.get(&manifest_path(&image_in(repository, "app"), reference)).await
     }
 
     /// Pulls the image with its blobs.
-    async fn expect_pull(&self, repository: &str) {
+    pub(super) async fn expect_pull(&self, repository: &str) {
         let pulled = self.pull(repository, "1").await.expect_status(200);
         assert_eq!(pulled.text(), self.image.manifest);
         for blob in &self.image.blobs {
@@ -180,7 +176,7 @@ async fn shown(caller: &GoogleClient, repository: &str) -> Value {
 }
 
 #[track_caller]
-fn expect_problem(reply: Reply, outcome: &str, text: &str) {
+pub(super) fn expect_problem(reply: Reply, outcome: &str, text: &str) {
     let message = reply.expect_oci_error(outcome).oci_message();
     assert!(message.contains("the upstream 127.0.0.1:"), "{message}");
     assert!(message.contains(text), "{message}");
@@ -562,69 +558,4 @@ async fn tokens_are_not_shared_by_repositories_with_other_credentials(backend: B
     test.create("third", &test.body("1")).await.expect_status(200);
     test.expect_pull("third").await;
     assert_eq!(test.upstream.count("GET /token"), 3 + 1, "the failing pull asked once more");
-}
-
-/// Before there were secrets, anybody could name one that did not exist yet.
-async fn credentials_of_an_older_release_count_for_nothing(backend: Backend) {
-    let test = CredentialTest::start_with_password(backend).await;
-    let meta = test.accounts.server.open_meta().await;
-    meta.write(|tx| tx.execute("DELETE FROM repository_secrets", &[])).await.expect("ours");
-    let owner = &test.accounts.owner;
-    // Any change of a repository makes the server read anew.
-    let path = api_path("remote", "?updateMask=description");
-    owner.patch(&path, &json!({ "description": "x" })).await.expect_status(200);
-    let text = "an older release stored the credentials for it; set them again";
-    expect_problem(test.pull("remote", "1").await, "502 UNAVAILABLE", text);
-    assert_eq!(test.upstream.asked().len(), 0);
-    owner.patch(&api_path("remote", ""), &test.body("latest")).await.expect_status(200);
-    test.pull("remote", "1").await.expect_status(200);
-}
-
-/// The files of a folder, and of the folders in it.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("readable").flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
-}
-
-async fn a_secret_is_never_shown(backend: Backend) {
-    let test = CredentialTest::start_with_password(backend).await;
-    test.expect_pull("remote").await;
-    let owner = &test.accounts.owner;
-    let mut said = vec![
-        owner.get(&api_path("remote", "")).await.expect_status(200).text().into_owned(),
-        owner.get(&crate::util::accounts::repositories_path(PROJECT)).await.text().into_owned(),
-        test.command(json!({ "list": {} })).await.expect("a list").to_string(),
-        test.command(json!({ "list": { "project": "other-project" } }))
-            .await
-            .expect("a list")
-            .to_string(),
-    ];
-    let without_name = json!({ "add": { "value": PASSWORD } });
-    said.push(test.command(without_name).await.expect_err("refused"));
-    test.upstream.set_all(&UpstreamAnswer::status(403));
-    said.push(test.pull("remote", "2").await.text().into_owned());
-    for table in ["secrets", "secret_versions", "repository_secrets", "events", "repositories"] {
-        let sql: &'static str = Box::leak(format!("SELECT CAST(x AS TEXT) FROM {table} x").into());
-        if matches!(test.accounts.server.backend, Backend::Sqlite) {
-            continue;
-        }
-        let meta = test.accounts.server.open_meta().await;
-        let rows = meta.read(move |tx| tx.query(sql, &[], |row| row.text(0))).await.expect("rows");
-        said.extend(rows);
-    }
-    let encoded = STANDARD.encode(format!("{USER}:{PASSWORD}"));
-    let as_hex: String = PASSWORD.bytes().map(|byte| format!("{byte:02x}")).collect();
-    for text in &said {
-        for secret in [PASSWORD, &encoded, &as_hex] {
-            assert!(!text.contains(secret), "{text}");
-        }
-    }
-    // Nor is it in any file: the database, the audit log.
-    let files = files_below(&test.accounts.server.data);
-    assert!(files.len() > 3, "{files:?}");
-    for file in files {
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        let found = bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes());
-        assert!(!found, "in {}", file.display());
-    }
 }
