@@ -4,7 +4,7 @@ use identity::Authorized;
 use meta::events::{self, EventAction};
 use meta::repositories;
 use meta::rules::{self, RuleRow};
-use meta::{Id, Tx};
+use meta::{Id, Tx, epochs};
 use model::artifact_name::{RuleName, unescape_slashes};
 use model::name::{ImageName, RepositoryName};
 use model::repository::ModeName;
@@ -147,7 +147,7 @@ impl Engine {
         };
         change.apply(&mut row)?;
         let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
-        self.write(move |tx| {
+        self.write_rule(move |tx| {
             let repository = find_repository(tx, &name.repository)?;
             let mode = repositories::find_mode(tx, &repository.id)?;
             if mode.is_some_and(|mode| mode.name() == ModeName::Virtual || !mode.own_upstreams().is_empty()) {
@@ -177,7 +177,7 @@ impl Engine {
     ) -> Result<RuleRow, EngineError> {
         authorized.require_repository(artifactregistry::RULES_UPDATE, &name.repository)?;
         let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
-        self.write(move |tx| {
+        self.write_rule(move |tx| {
             let repository = find_repository(tx, &name.repository)?.id;
             let mut row = find_row(tx, &repository, &name)?;
             change.clone().apply(&mut row)?;
@@ -189,6 +189,22 @@ impl Engine {
         .await
     }
 
+    /// Changes a rule. Virtual repositories remember under the epoch of access which of their upstreams have rules.
+    async fn write_rule<T, F>(&self, mut change: F) -> Result<T, EngineError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, EngineError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let changed = self.write(move |tx| {
+            let changed = change(tx)?;
+            epochs::bump(tx, epochs::ACCESS)?;
+            Ok(changed)
+        });
+        let changed = changed.await?;
+        self.identity.poll_epoch().await?;
+        Ok(changed)
+    }
+
     /// Deletes a rule.
     pub async fn delete_rule(
         &self,
@@ -197,7 +213,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         authorized.require_repository(artifactregistry::RULES_DELETE, &name.repository)?;
         let (authorized, name, now) = (authorized.clone(), name.clone(), self.clock.now());
-        self.write(move |tx| {
+        self.write_rule(move |tx| {
             let repository = find_repository(tx, &name.repository)?.id;
             let row = find_row(tx, &repository, &name)?;
             rules::delete(tx, &repository, &row.name)?;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use berth_server::run::StartPermits;
 use serde_json::json;
 
-use super::credentials::{CredentialTest, PASSWORD, SECRET, USER, expect_problem};
 use super::api_path;
+use super::credentials::{CredentialTest, PASSWORD, SECRET, USER, expect_problem};
 use crate::util::accounts::{PROJECT, sign_in};
 use crate::util::{Backend, UpstreamAnswer, on_both};
 
