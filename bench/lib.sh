@@ -54,3 +54,36 @@ gets() {
 }
 # record NAME: adds the `key value` lines of standard input to the results of NAME.
 record() { while read -r key value; do echo "$1 $key $value" >>"$work/results"; done; }
+
+# --- an image of one layer, in projects/bench/locations/us-west1
+
+repositories=projects/bench/locations/us-west1/repositories
+# create_repository ADDRESS NAME BODY
+create_repository() {
+  curl -sf -o /dev/null -H 'Content-Type: application/json' --data "$3" "http://$1/v1/$repositories?repositoryId=$2"
+}
+# make_layer MEBIBYTES: sets layer and config, the digests of an image's blobs.
+make_layer() {
+  layer_bytes=$(($1 << 20))
+  head -c "$layer_bytes" /dev/urandom >"$work/layer"
+  layer=sha256:$(sha256sum "$work/layer" | cut -d' ' -f1)
+  config=sha256:$(printf '{}' | sha256sum | cut -d' ' -f1)
+}
+# push_image ADDRESS IMAGE: pushes the image of make_layer to bench/standard/IMAGE, as `latest`.
+push_image() {
+  local image=http://$1/v2/bench/standard/$2
+  curl -sf -o /dev/null -X POST -H 'Content-Type: application/octet-stream' --data-binary '{}' \
+    "$image/blobs/uploads/?digest=$config"
+  curl -sf -o /dev/null -X POST -H "Content-Type: application/octet-stream" -T - \
+    "$image/blobs/uploads/?digest=$layer" <"$work/layer"
+  printf '{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s","digest":"%s","size":2},"layers":[{"mediaType":"%s","digest":"%s","size":%d}]}' \
+    application/vnd.oci.image.manifest.v1+json application/vnd.oci.empty.v1+json "$config" \
+    application/vnd.oci.image.layer.v1.tar "$layer" "$layer_bytes" |
+    curl -sf -o /dev/null -X PUT -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data-binary @- \
+      "$image/manifests/latest"
+}
+# create_remote ADDRESS NAME UPSTREAM: creates a remote repository of bench/standard of another Berth.
+create_remote() {
+  create_repository "$1" "$2" "{\"format\":\"DOCKER\",\"mode\":\"REMOTE_REPOSITORY\",
+    \"remoteRepositoryConfig\":{\"commonRepository\":{\"uri\":\"http://$3/bench/standard\"}}}"
+}
