@@ -12,7 +12,7 @@ use model::digest::Digest;
 use model::name::ImageName;
 use model::reference::Reference;
 
-use crate::cache_reads::{CacheRead, CachedBlobKey};
+use crate::cache_reads::CacheRead;
 use crate::content::blob_read::OpenContent;
 use crate::content::remote::{FreshTime, ReferenceState};
 use crate::content::source::{FoundVersion, UpstreamSource, ids_of};
@@ -297,10 +297,8 @@ impl UpstreamSource {
     ) -> Option<Arc<CacheRead>> {
         let mut registries = self.set.registries(self.image.as_str()).into_iter();
         let remote = registries.find(|remote| remote.row.id == repository)?;
-        remote.registry.rules.cache_limit?;
-        let image = self.image.to_string();
-        let blob = CachedBlobKey { repository, image, digest: digest.clone() };
-        Some(engine.cache_reads.begin(blob))
+        let at = ImageAddress { repository: &repository, image: self.image.as_str() };
+        engine.begin_cache_read(&remote.registry, at, digest)
     }
 
     /// Returns the repository that a blob is read from: the first one with a manifest that names it. A blob is the same

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use identity::micros;
+use meta::versions::ImageAddress;
 use model::digest::Digest;
 use model::name::RepositoryName;
 use model::reference::Reference;
@@ -40,6 +41,18 @@ impl Engine {
     pub(in crate::content) fn fresh_time(&self) -> FreshTime {
         FreshTime { now: self.clock.now(), fresh_for: micros(self.settings.fresh_for) }
     }
+
+    /// Begins a read of a blob of a remote repository, if the repository deletes what nobody uses.
+    pub(in crate::content) fn begin_cache_read(
+        &self,
+        registry: &RemoteRegistry,
+        at: ImageAddress<'_>,
+        digest: &Digest,
+    ) -> Option<Arc<CacheRead>> {
+        registry.rules.cache_limit?;
+        let (repository, image) = (*at.repository, at.image.to_owned());
+        Some(self.cache_reads.begin(CachedBlobKey { repository, image, digest: digest.clone() }))
+    }
 }
 
 impl RemoteRegistry {
@@ -56,11 +69,7 @@ impl RemoteSource {
 
     /// Begins a read of a blob, if the repository deletes what nobody uses.
     pub(in crate::content) fn begin_read(&self, digest: &Digest) -> Option<Arc<CacheRead>> {
-        self.registry.rules.cache_limit?;
-        let holding = self.holding();
-        let (repository, image) = (holding.repository.id, holding.image().to_owned());
-        let blob = CachedBlobKey { repository, image, digest: digest.clone() };
-        Some(self.engine().cache_reads.begin(blob))
+        self.engine().begin_cache_read(&self.registry, self.holding().address(), digest)
     }
 
     /// Returns the problem of content that is not cached while the repository is offline, or `None` if it is not.
