@@ -29,7 +29,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Proxy, Response};
 
 pub(crate) use reqwest::Url;
-pub(crate) use rules::EgressRules;
+pub(crate) use rules::{EgressRules, is_named_by};
 
 use allow::AllowList;
 

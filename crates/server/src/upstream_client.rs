@@ -349,6 +349,7 @@ impl UpstreamRegistry for UpstreamClient {
     ) -> UpstreamFuture<'a, UpstreamBlob> {
         Box::pin(async move {
             let url = part_url(image, &format!("blobs/{digest}"))?;
+            let bandwidth = self.bandwidth.of(&url);
             let request = RegistryRequest { method: Method::GET, image, url, accept: None, start };
             let asked = self.ask_in_turn(request, AskingFor::Content).await?;
             let sent = sent_part(&asked.answer);
@@ -357,12 +358,8 @@ impl UpstreamRegistry for UpstreamClient {
                 UpstreamProblem::new(image.url, Problem::Wrong, text)
             })?;
             self.figures.count_fetch(image.url);
-            let begun = BlobBody {
-                asked,
-                bandwidth: self.bandwidth.of(UpstreamProblem::host_of(image.url)),
-                figures: self.figures.clone(),
-                url: image.url.into(),
-            };
+            let begun =
+                BlobBody { asked, bandwidth, figures: self.figures.clone(), url: image.url.into() };
             let frames = stream::unfold(Some(begun), |body| async move {
                 let mut body = body?;
                 match body.asked.answer.next().await {

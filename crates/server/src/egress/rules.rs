@@ -61,12 +61,15 @@ impl EgressRules {
 
     /// Returns the authorities that alone count for a host, or `None` if those of the machine do.
     pub(super) fn authorities_of(&self, host: &str, port: u16) -> Option<&[Certificate]> {
-        let with_port = format!("{host}:{port}");
-        let is_host = |entry: &&HostAuthorities| {
-            [host, &with_port].iter().any(|name| entry.host.eq_ignore_ascii_case(name))
-        };
+        let is_host = |entry: &&HostAuthorities| is_named_by(host, port, &entry.host);
         self.authorities.iter().find(is_host).map(|entry| entry.certificates.as_slice())
     }
+}
+
+/// Returns whether the name of an `[[upstream]]`, perhaps with a port, is that of a host.
+pub(crate) fn is_named_by(host: &str, port: u16, name: &str) -> bool {
+    let with_port = format!("{host}:{port}");
+    [host, &with_port].iter().any(|host| name.eq_ignore_ascii_case(host))
 }
 
 /// Reads the URL of the proxy. It may hold a password, so that errors do not repeat it.

@@ -1,20 +1,20 @@
 //! Limits of the bytes that are fetched from a host in a second (the setting `upstream.bandwidth`).
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use crate::config::UpstreamSettings;
+use crate::egress::{Url, is_named_by};
 
 /// The lowest limit. Layers that all places of a host fetch at once still come as fast as the engine wants them: a layer
 /// that takes more than a second for each 64 KiB fails.
 const MIN_BYTES_PER_SECOND: usize = 2 << 20;
 
-/// The limits of the settings, by hosts in lower case.
+/// The limits of the settings, each with the name of its host.
 #[derive(Debug, Default)]
-pub(crate) struct BandwidthLimits(HashMap<String, Arc<HostBandwidth>>);
+pub(crate) struct BandwidthLimits(Vec<(String, Arc<HostBandwidth>)>);
 
 /// The limit of one host. All fetches of this process from the host share it, in the order in which their bytes come.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl BandwidthLimits {
     pub(crate) fn read(upstreams: &[UpstreamSettings]) -> anyhow::Result<Self> {
         let limited = upstreams.iter().filter_map(|upstream| {
             let bandwidth = upstream.bandwidth?.get();
-            Some((upstream.host.to_ascii_lowercase(), bandwidth))
+            Some((upstream.host.clone(), bandwidth))
         });
         let read = |(host, bytes_per_second): (String, usize)| {
             anyhow::ensure!(
@@ -44,9 +44,11 @@ impl BandwidthLimits {
         limited.map(read).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Returns the limit of a host, perhaps with a port.
-    pub(super) fn of(&self, host: &str) -> Option<Arc<HostBandwidth>> {
-        self.0.get(&host.to_ascii_lowercase()).cloned()
+    /// Returns the limit of the host of a URL.
+    pub(super) fn of(&self, url: &Url) -> Option<Arc<HostBandwidth>> {
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        let limit = self.0.iter().find(|(name, _)| is_named_by(host, port, name));
+        limit.map(|(_, limit)| limit.clone())
     }
 }
 
@@ -104,9 +106,19 @@ mod tests {
             bandwidth: Some(MemorySetting::mebibytes(mebibytes)),
             ..UpstreamSettings::default()
         };
-        let limits = BandwidthLimits::read(&[upstream("Registry.test:5000", 2)]).expect("limits");
-        assert!(limits.of("registry.test:5000").is_some());
-        assert!(limits.of("registry.test").is_none());
+        let settings = [upstream("Registry.test:5000", 2), upstream("every.test", 2)];
+        let limits = BandwidthLimits::read(&settings).expect("limits");
+        for (url, is_limited) in [
+            ("https://registry.test:5000/v2/", true),
+            ("https://registry.test/v2/", false),
+            ("https://every.test/v2/", true),
+            ("https://every.test:443/v2/", true),
+            ("http://EVERY.test:5000/v2/", true),
+            ("https://not.every.test/v2/", false),
+        ] {
+            let url = Url::parse(url).expect("a URL");
+            assert_eq!(limits.of(&url).is_some(), is_limited, "{url}");
+        }
         let error = BandwidthLimits::read(&[upstream("registry.test", 1)]).expect_err("too low");
         assert!(error.to_string().contains("at least 2MiB"), "{error}");
     }
