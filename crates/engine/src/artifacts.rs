@@ -11,5 +11,8 @@ pub(crate) mod listing;
 pub(crate) mod manifest_list;
 pub(crate) mod repositories;
 pub(crate) mod rules;
+pub(crate) mod tag_table;
 pub(crate) mod upstream_check;
 pub(crate) mod upstreams;
+pub(crate) mod version_content;
+pub(crate) mod version_relations;

@@ -129,6 +129,35 @@ pub fn find(
     tx.query_first(sql, params![package, digest.as_str()], read_image)
 }
 
+/// The statement of [`list_referring`]. A test checks its query plan.
+pub(crate) const REFERRING_SQL: &str =
+    select!("WHERE v.package_id = ?1 AND v.subject = ?2 ORDER BY v.digest LIMIT ?3");
+
+/// Returns the manifests of an image whose subject is the manifest with this digest.
+pub fn list_referring(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    subject: &Digest,
+    limit: i64,
+) -> Result<Vec<ManifestDetails>, MetaError> {
+    tx.query(REFERRING_SQL, params![package, subject.as_str(), limit], read_image)
+}
+
+/// The statement of [`list_children`]. A test checks its query plan.
+pub(crate) const CHILDREN_SQL: &str = select!(
+    "JOIN manifest_refs c ON c.child_id = v.id
+     WHERE c.version_id = ?1 ORDER BY c.position LIMIT ?2"
+);
+
+/// Returns the manifests that an index names and its image holds.
+pub fn list_children(
+    tx: &mut Tx<'_>,
+    index: &Id,
+    limit: i64,
+) -> Result<Vec<ManifestDetails>, MetaError> {
+    tx.query(CHILDREN_SQL, params![index, limit], read_image)
+}
+
 /// Stores annotations that lists show instead of the manifest's own. Returns the number of versions changed, 0 or 1.
 pub fn set_annotations(tx: &mut Tx<'_>, version: &Id, annotations: &str) -> Result<u64, MetaError> {
     let sql = "UPDATE versions SET set_annotations = ?2 WHERE id = ?1";

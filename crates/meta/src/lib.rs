@@ -44,6 +44,7 @@ pub mod rules;
 pub mod secrets;
 pub mod settings;
 pub mod signing_keys;
+pub mod tag_table;
 pub mod tags;
 pub mod uploads;
 pub mod upstream_tags;

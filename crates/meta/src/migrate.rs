@@ -45,6 +45,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0019_cache_limits",
         sql: include_str!("../migrations/0019_cache_limits.sql"),
     },
+    Migration {
+        name: "0021_tags_by_time",
+        sql: include_str!("../migrations/0021_tags_by_time.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

@@ -13,8 +13,8 @@ use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params
 
 pub use references::{
     ContentReference, ReferenceBinding, ReferenceOwner, bind_blob, bind_manifest,
-    find_awaited_size, find_manifest_with_blob, insert_references, list_blobs, list_parents,
-    waits_for_blob,
+    find_awaited_size, find_manifest_with_blob, insert_references, list_blobs, list_bound_parents,
+    list_parents, waits_for_blob,
 };
 
 /// A version as a pull needs it, without the bytes of the manifest.

@@ -13,6 +13,7 @@ use crate::ops;
 /// The routes of the listener for clients, besides those of Google's APIs.
 pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
+    const FIRST_PAGE: &str = "it shows what the viewer may see, and nothing else";
     DeclaredRoutes::default()
         .with("GET HEAD", "/v2", RouteAccess::Authenticated, any(oci::ping))
         .with("GET HEAD", "/v2/", RouteAccess::Authenticated, any(oci::ping))
@@ -39,6 +40,9 @@ pub fn registry_routes() -> DeclaredRoutes<App> {
         )
         // Names may hold slashes: such a path is read from its end.
         .below("/v2/{*path}", &oci::ROUTES, any(oci::by_path))
+        .with("GET HEAD", "/console", RouteAccess::Public(FIRST_PAGE), any(console::home))
+        .with("GET HEAD", "/console/", RouteAccess::Public(FIRST_PAGE), any(console::home))
+        .below("/console/{*path}", &console::ROUTES, any(console::by_path))
 }
 
 /// Returns the router of the listener for clients. The routes of Google's APIs come from their contract, which declares
@@ -49,13 +53,17 @@ pub fn registry(app: App) -> anyhow::Result<Router> {
     Ok(registry_routes().into_router().fallback_service(others).with_state(app))
 }
 
-/// Answers a path that is none of the routes: by Google's APIs if it is theirs, otherwise with "not found".
+/// Answers a path that is none of the routes: by Google's APIs if it is theirs, with the address of a page of the
+/// console if a browser asks, otherwise with "not found".
 async fn by_none(
     State((app, google)): State<(App, google::ApiEntry)>,
     request: Request,
 ) -> Response {
     if google::is_api(&request) {
         return google::answer(State(google), request).await;
+    }
+    if console::is_page_request(request.method(), request.headers()) {
+        return console::front_door(State(app), request).await;
     }
     oci::nothing_here(State(app), request).await
 }

@@ -5,7 +5,7 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cache_limits, cleanups, complete_list,
     files, gc_queue, images, operations, outbox, packages, repositories, revoked_tokens, rules,
-    secrets, tags, uploads, upstream_tags, upstreams, versions,
+    secrets, tag_table, tags, uploads, upstream_tags, upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -56,6 +56,8 @@ on_each! {
         for sql in images::OF_PACKAGE_SQL {
             check(db, sql, &[id, text, limit]).await;
         }
+        check(db, images::REFERRING_SQL, &[id, text, limit]).await;
+        check(db, images::CHILDREN_SQL, &[id, limit]).await;
         let of_files = [files::BLOBS_SQL, files::MANIFESTS_SQL, files::BLOBS_OF_PACKAGE_SQL, files::MANIFESTS_OF_PACKAGE_SQL];
         for sql in of_files.iter().flatten() {
             check(db, sql, &[id, text, limit]).await;
@@ -65,6 +67,12 @@ on_each! {
         check(db, attachments::OF_REPOSITORY_SQL, &[id, text, limit]).await;
         check(db, attachments::BY_NAME_SQL, &[id, text]).await;
         check(db, attachments::OF_TARGET_SQL, &[id, text, limit, text]).await;
+        for sql in tag_table::BY_NAME_SQL {
+            check(db, sql, &[id, text, limit, limit, limit]).await;
+        }
+        for sql in tag_table::BY_TIME_SQL {
+            check(db, sql, &[id, text, limit, limit, limit, limit]).await;
+        }
         check(db, tags::NAMES_SQL, &[id, text, limit]).await;
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;
         check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;

@@ -186,11 +186,7 @@ pub fn list_parents(
     version: &VersionRow,
     limit: i64,
 ) -> Result<Vec<Digest>, MetaError> {
-    let mut parents = tx.query(
-        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id WHERE r.child_id = ?1 LIMIT ?2",
-        params![&version.id, limit],
-        |row| digest_at(row, 0),
-    )?;
+    let mut parents = list_bound_parents(tx, &version.id, limit)?;
     let waiting = tx.query(
         "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id
          WHERE r.repository_id = ?1 AND r.digest = ?3 AND r.blob_digest IS NULL AND r.child_id IS NULL
@@ -200,6 +196,19 @@ pub fn list_parents(
     )?;
     parents.extend(waiting);
     Ok(parents)
+}
+
+/// Returns the digests of the manifests of the same image that name this version and know that it is here.
+pub fn list_bound_parents(
+    tx: &mut Tx<'_>,
+    version: &Id,
+    limit: i64,
+) -> Result<Vec<Digest>, MetaError> {
+    tx.query(
+        "SELECT v.digest FROM manifest_refs r JOIN versions v ON v.id = r.version_id WHERE r.child_id = ?1 LIMIT ?2",
+        params![version, limit],
+        |row| digest_at(row, 0),
+    )
 }
 
 /// Returns the digest of a manifest of the repository that names this blob, if there is one.

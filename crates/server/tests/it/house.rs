@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The crates that each crate may use, of our own.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("model", &[]),
     ("meta", &["model"]),
     ("blob", &["model"]),
@@ -17,19 +17,20 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("web", &["engine", "identity", "model"]),
     ("google", &["engine", "identity", "model", "proto", "web"]),
     ("oci", &["engine", "identity", "model", "web"]),
-    ("server", &["blob", "engine", "google", "identity", "meta", "model", "oci", "web"]),
+    ("console", &["engine", "identity", "model", "web"]),
+    ("server", &["blob", "console", "engine", "google", "identity", "meta", "model", "oci", "web"]),
 ];
 
 /// The libraries that would bring HTTP, SQL or gRPC into a crate that must not know it, and the crates that may use them.
 const GUARDED: [(&[&str], &[&str]); 4] = [
-    (&["axum", "hyper", "http"], &["web", "google", "oci", "server"]),
+    (&["axum", "hyper", "http"], &["web", "google", "oci", "console", "server"]),
     (&["rusqlite", "tokio-postgres"], &["meta"]),
     (&["tonic", "prost", "prost-types", "prost-reflect"], &["google", "proto"]),
     (&["tokio"], &["meta", "blob", "identity", "engine", "web", "google", "oci", "server"]),
 ];
 
 /// The crates that answer requests.
-const DOORS: [&str; 4] = ["web", "google", "oci", "server"];
+const DOORS: [&str; 5] = ["web", "google", "oci", "console", "server"];
 
 /// The files of `server` that put the stores together: they alone know `meta` and `blob` there.
 const COMPOSITION: [&str; 5] = ["data.rs", "stores.rs", "run.rs", "run/seals.rs", "cli/adopt.rs"];

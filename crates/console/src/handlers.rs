@@ -1,0 +1,178 @@
+//! The entry to the console: finds out which page a request names and who views it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+use web::app::App;
+use web::audit::{AuditCode, AuditRecorder};
+use web::layer::RequestInfo;
+
+use crate::error::ConsoleError;
+use crate::links::ROOT;
+use crate::page::redirect;
+use crate::pages;
+use crate::query::Fields;
+use crate::request::ConsoleRequest;
+use crate::route::{ConsoleRoute, ImagePage, ProjectPage, RepositoryPage, VersionPage};
+use crate::{assets, front_door as front};
+
+/// `GET /console/`: the first page.
+pub async fn home(State(app): State<App>, request: Request) -> Response {
+    by_path(State(app), request).await
+}
+
+/// Answers a browser's request for an address that names a project, a repository or an image, with the address of its
+/// page.
+pub async fn front_door(State(app): State<App>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if let Some(info) = parts.extensions.get::<Arc<RequestInfo>>() {
+        info.set_route("console");
+    }
+    front::answer(&app, &parts)
+}
+
+/// Answers all requests below `/console/`.
+pub async fn by_path(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let info = parts.extensions.get::<Arc<RequestInfo>>();
+    if let Some(info) = info {
+        info.set_route("console");
+    }
+    let path = parts.uri.path().strip_prefix(ROOT).unwrap_or_default().to_owned();
+    let guard = app.audit.begin_unnamed(info, &parts.headers);
+    let request = match ConsoleRequest::new(app, &parts, guard.trail()).await {
+        Ok(request) => request,
+        Err(error) => return without_viewer(error, guard.trail()),
+    };
+    let answered = match find_route(&request, &path) {
+        Ok(route) => answer(&request, route, body).await,
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(response) => {
+            request.trail.note_outcome(AuditCode::Ok, "");
+            response
+        }
+        Err(error) => error.into_response(&request),
+    }
+}
+
+/// Answers a request if nobody can say who sends it, because the database does not answer.
+fn without_viewer(error: ConsoleError, trail: &AuditRecorder) -> Response {
+    tracing::warn!("the console cannot tell who views a page: {error:?}");
+    trail.note_failure(StatusCode::SERVICE_UNAVAILABLE, "");
+    (StatusCode::SERVICE_UNAVAILABLE, "the registry cannot answer now\n").into_response()
+}
+
+fn find_route(request: &ConsoleRequest, path: &str) -> Result<ConsoleRoute, ConsoleError> {
+    let location = ConsoleRequest::location_of(&request.query, &request.links);
+    let route = location.and_then(|location| ConsoleRoute::parse(path, &location));
+    let route = route.ok_or(ConsoleError::NotFound)?;
+    if !route.takes(&request.method) {
+        return Err(ConsoleError::Invalid(format!("{} does nothing here", request.method)));
+    }
+    request.trail.note_operation(route.operation(&request.method));
+    Ok(route)
+}
+
+async fn answer(
+    request: &ConsoleRequest,
+    route: ConsoleRoute,
+    body: Body,
+) -> Result<Response, ConsoleError> {
+    let is_post = request.method == Method::POST;
+    match route {
+        ConsoleRoute::Home => pages::projects::show(request).await,
+        ConsoleRoute::Asset(file) => {
+            assets::answer(&file, &request.headers).ok_or(ConsoleError::NotFound)
+        }
+        ConsoleRoute::Language(language) => pages::language::choose(request, &language),
+        ConsoleRoute::Search => pages::search::show(request).await,
+        ConsoleRoute::Project(project, page) => match page {
+            ProjectPage::Repositories => pages::repositories::show(request, project).await,
+            ProjectPage::Activity => Err(ConsoleError::NotFound),
+        },
+        ConsoleRoute::Repository(name, page) => match page {
+            RepositoryPage::Images => pages::images::show(request, name).await,
+            RepositoryPage::Connect => pages::connect::show(request, name).await,
+            RepositoryPage::Activity | RepositoryPage::ActivityCsv | RepositoryPage::Upstreams => {
+                Err(ConsoleError::NotFound)
+            }
+        },
+        ConsoleRoute::Image(name, page) => match page {
+            ImagePage::Tags => pages::tags::show(request, name).await,
+            ImagePage::Compare
+            | ImagePage::History
+            | ImagePage::ChangeTags
+            | ImagePage::Delete
+            | ImagePage::Activity => Err(ConsoleError::NotFound),
+        },
+        ConsoleRoute::Tag(name, tag) => pages::version::by_tag(request, name, tag).await,
+        ConsoleRoute::Version(name, page) => match page {
+            VersionPage::Version => pages::version::show(request, name).await,
+            VersionPage::Manifest => pages::raw::manifest(request, name).await,
+            VersionPage::Config => pages::raw::config(request, name).await,
+        },
+        ConsoleRoute::SignIn
+        | ConsoleRoute::SignOut
+        | ConsoleRoute::Password(_)
+        | ConsoleRoute::You => {
+            let _ = (is_post, body);
+            Err(ConsoleError::NotFound)
+        }
+    }
+}
+
+/// Returns the address to which a viewer goes after a form, if it is one of the console's own pages.
+pub(crate) fn next_of(fields: &Fields) -> String {
+    let next = fields.get("next").filter(|next| is_own_page(next));
+    next.unwrap_or(ROOT).to_owned()
+}
+
+/// Returns whether an address is a path of the console. A browser reads a backslash as a slash, and leaves out control
+/// characters.
+fn is_own_page(address: &str) -> bool {
+    address.starts_with(ROOT)
+        && !address.contains("//")
+        && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && !address.split(['?', '#']).next().unwrap_or_default().contains("..")
+}
+
+/// Answers with the next page.
+pub(crate) fn go_on(request: &ConsoleRequest, fields: &Fields) -> Response {
+    redirect(request, &next_of(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_pages_come_next() {
+        for own in ["/console/", "/console/my-project/r?sort=-pushed#table", "/console/-/you"] {
+            assert!(is_own_page(own), "{own}");
+        }
+        for other in [
+            "",
+            "/",
+            "/v2/",
+            "//evil.example",
+            "/console/..//evil.example",
+            "/console/../v2/",
+            "/console//evil.example",
+            "/\\evil.example",
+            "/console/\\evil.example",
+            "https:evil.example",
+            "https://evil.example/console/",
+            "/console/a\r\nSet-Cookie: x",
+            "/console/\u{202e}",
+            "/consolex",
+            "javascript:alert(1)",
+        ] {
+            assert!(!is_own_page(other), "{other}");
+        }
+    }
+}

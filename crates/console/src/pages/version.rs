@@ -1,0 +1,263 @@
+//! The page of a version: everything that is known of one manifest, on one page without hidden parts.
+
+mod commands;
+pub(crate) mod configuration;
+mod descriptors;
+
+use askama::Template;
+use axum::response::Response;
+use engine::{EngineError, ManifestDetails, VersionContent, VersionRelations};
+use model::artifact_name::{PackageName, TagName, VersionName};
+use model::permissions::artifactregistry;
+use model::reference::Tag;
+use model::resource::Resource;
+
+use crate::error::ConsoleError;
+use crate::html::{Bytes, MaybeTime, Time, Untrusted, short_digest};
+use crate::links::Link;
+use crate::page::{self, Frame, redirect};
+use crate::pages::tags::kind_text;
+use crate::request::ConsoleRequest;
+use commands::PullCommand;
+use configuration::ImageConfiguration;
+use descriptors::{LayerEntry, PlatformEntry};
+
+/// The longest document that is shown, in characters. The rest can be downloaded.
+const MAX_SHOWN_CHARS: usize = 100_000;
+
+#[derive(Template)]
+#[template(path = "version.html")]
+struct VersionPage {
+    frame: Frame,
+    image: String,
+    digest: String,
+    reference: String,
+    tags: Vec<TagChip>,
+    kind: String,
+    media_type: Untrusted,
+    artifact_type: Option<Untrusted>,
+    size: Bytes,
+    pushed: Time,
+    updated: Time,
+    built: MaybeTime,
+    last_pull: MaybeTime,
+    pulls: i64,
+    subject: Option<RelatedVersion>,
+    commands: Vec<PullCommand>,
+    is_index: bool,
+    platforms: Vec<PlatformEntry>,
+    layers: Vec<LayerEntry>,
+    config: ImageConfiguration,
+    annotations: Vec<(Untrusted, Untrusted)>,
+    referrers: Vec<RelatedVersion>,
+    parents: Vec<RelatedVersion>,
+    content: ShownContent,
+    sign: String,
+}
+
+struct TagChip {
+    name: String,
+    link: Link,
+}
+
+/// Another version, as a row of a table.
+pub(crate) struct RelatedVersion {
+    pub(crate) kind: String,
+    pub(crate) digest: String,
+    pub(crate) short: String,
+    pub(crate) link: Link,
+    pub(crate) media_type: Untrusted,
+    pub(crate) size: Option<Bytes>,
+}
+
+/// The documents of a version as they are stored.
+struct ShownContent {
+    /// The text of the refusal, if the viewer may not read the content.
+    refusal: Option<&'static str>,
+    manifest: Option<RawDocument>,
+    config: Option<RawDocument>,
+}
+
+struct RawDocument {
+    text: Untrusted,
+    bytes: Bytes,
+    download: Link,
+    is_cut: bool,
+}
+
+/// Leads to the version that a tag names.
+pub(crate) async fn by_tag(
+    request: &ConsoleRequest,
+    package: PackageName,
+    tag: Tag,
+) -> Result<Response, ConsoleError> {
+    let resource = Resource::Repository(package.repository.clone());
+    let authorized = request.authorize(artifactregistry::TAGS_GET, resource).await?;
+    let name = TagName { package: package.clone(), tag };
+    let digest = request.engine().find_tag(&authorized, &name).await?;
+    let link = request.links.version(&VersionName { package, digest });
+    Ok(redirect(request, &link.to_string()))
+}
+
+pub(crate) async fn show(
+    request: &ConsoleRequest,
+    name: VersionName,
+) -> Result<Response, ConsoleError> {
+    let resource = Resource::Repository(name.package.repository.clone());
+    let authorized = request.authorize(artifactregistry::VERSIONS_GET, resource).await?;
+    let relations = request.engine().version_relations(&authorized, &name).await?;
+    let (content, refusal) = read_content(request, &name).await?;
+    let shown = version_page(request, &name, relations, (content, refusal)).await?;
+    Ok(page::show(request, &shown))
+}
+
+/// Reads the content of a version, unless the viewer may see only that the version exists.
+async fn read_content(
+    request: &ConsoleRequest,
+    name: &VersionName,
+) -> Result<(Option<VersionContent>, Option<&'static str>), ConsoleError> {
+    let resource = Resource::Repository(name.package.repository.clone());
+    let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
+    let refusal = Some(request.texts.rule_denies);
+    if !request.may(permission, &resource).await? {
+        return Ok((None, refusal));
+    }
+    let authorized = request.authorize(permission, resource).await?;
+    match request.engine().read_version(&authorized, name).await {
+        Ok(content) => Ok((Some(content), None)),
+        Err(EngineError::DownloadDenied(_)) => Ok((None, refusal)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn version_page(
+    request: &ConsoleRequest,
+    name: &VersionName,
+    relations: VersionRelations,
+    (content, refusal): (Option<VersionContent>, Option<&'static str>),
+) -> Result<VersionPage, ConsoleError> {
+    let VersionName { package, digest } = name;
+    let version = &relations.version;
+    let address = format!("{}/{}", request.app.registry_uri(&package.repository), package.image);
+    let parsed = content.as_ref().and_then(|content| content.parsed.as_ref());
+    let manifest = content.as_ref().map(|content| content.manifest.clone());
+    let config = content.as_ref().and_then(|content| content.config.clone());
+    let config = ImageConfiguration::parse(config.as_deref().unwrap_or_default());
+    let platforms = descriptors::platforms(request, name, &relations, manifest.as_deref());
+    let command = format!("gcloud artifacts docker images describe {address}@{digest}");
+    let related = |version: &ManifestDetails| related_version(request, package, version);
+    let tag_chip = |tag: &String| TagChip {
+        name: tag.clone(),
+        link: request.links.image(package).with("filter", tag),
+    };
+    let first_tag = version.tags.first().map(String::as_str);
+    Ok(VersionPage {
+        frame: request
+            .frame(format!("{} · {}", short_digest(digest.as_str()), package.image))
+            .with_crumbs(request.crumbs_to_version(name).await?)
+            .with_commands(vec![command]),
+        image: package.image.to_string(),
+        digest: digest.to_string(),
+        reference: format!("{address}@{digest}"),
+        tags: version.tags.iter().map(tag_chip).collect(),
+        kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
+        media_type: Untrusted::short(version.media_type.clone()),
+        artifact_type: version.artifact_type.clone().map(Untrusted::short),
+        size: Bytes(relations.bytes),
+        pushed: Time(version.uploaded_at),
+        updated: Time(version.updated_at),
+        built: MaybeTime(version.built_at),
+        last_pull: MaybeTime(relations.last_pulled_at),
+        pulls: relations.pulls,
+        subject: version.subject.as_ref().map(|subject| named_version(request, package, subject)),
+        commands: commands::pull_commands(&address, first_tag, digest),
+        is_index: parsed.is_some_and(|manifest| !manifest.manifests.is_empty())
+            || !relations.children.is_empty(),
+        platforms,
+        layers: descriptors::layers(parsed, &config),
+        annotations: annotations_of(&version.annotations),
+        referrers: relations.referrers.iter().map(related).collect(),
+        parents: relations
+            .parents
+            .iter()
+            .map(|parent| named_version(request, package, parent))
+            .collect(),
+        content: shown_content(request, name, content, refusal),
+        sign: format!("cosign sign {address}@{digest}"),
+        config,
+    })
+}
+
+fn related_version(
+    request: &ConsoleRequest,
+    package: &PackageName,
+    version: &ManifestDetails,
+) -> RelatedVersion {
+    RelatedVersion {
+        kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
+        media_type: Untrusted::short(
+            version.artifact_type.clone().unwrap_or_else(|| version.media_type.clone()),
+        ),
+        size: Some(Bytes(version.image_bytes)),
+        ..named_version(request, package, &version.digest)
+    }
+}
+
+/// Returns a version of which only the digest is known.
+fn named_version(
+    request: &ConsoleRequest,
+    package: &PackageName,
+    digest: &model::digest::Digest,
+) -> RelatedVersion {
+    let name = VersionName { package: package.clone(), digest: digest.clone() };
+    RelatedVersion {
+        kind: String::new(),
+        digest: digest.to_string(),
+        short: short_digest(digest.as_str()).to_owned(),
+        link: request.links.version(&name),
+        media_type: Untrusted::short(""),
+        size: None,
+    }
+}
+
+/// Returns the annotations of a version, up to 200.
+fn annotations_of(json: &str) -> Vec<(Untrusted, Untrusted)> {
+    let parsed: std::collections::BTreeMap<String, String> =
+        serde_json::from_str(json).unwrap_or_default();
+    let pairs = parsed.into_iter().take(200);
+    pairs.map(|(key, value)| (Untrusted::short(key), Untrusted::long(value))).collect()
+}
+
+fn shown_content(
+    request: &ConsoleRequest,
+    name: &VersionName,
+    content: Option<VersionContent>,
+    refusal: Option<&'static str>,
+) -> ShownContent {
+    let Some(content) = content else {
+        return ShownContent { refusal, manifest: None, config: None };
+    };
+    let document = |bytes: &[u8], page: &str| {
+        let text = indented(bytes);
+        let is_cut = text.chars().count() > MAX_SHOWN_CHARS;
+        let text: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+        RawDocument {
+            text: Untrusted::whole(text),
+            bytes: Bytes(bytes.len() as i64),
+            download: request.links.version(name).page(page),
+            is_cut,
+        }
+    };
+    ShownContent {
+        refusal: None,
+        manifest: Some(document(&content.manifest, "manifest")),
+        config: content.config.map(|config| document(&config, "config")),
+    }
+}
+
+/// Returns a JSON document with one field on each line. Other bytes stay as they are.
+fn indented(bytes: &[u8]) -> String {
+    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
+    let pretty = parsed.ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
+    pretty.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+}

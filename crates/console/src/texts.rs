@@ -1,0 +1,695 @@
+//! Every text of the console, in each of its languages. A text that a language lacks does not compile.
+
+use crate::pages::version::configuration::SettingName;
+use crate::session::{Done, Message};
+
+/// The texts of one language.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    /// The language, as HTML names it.
+    pub(crate) language: &'static str,
+    /// The name of the language.
+    pub(crate) language_name: &'static str,
+    /// The link that leads to the content.
+    pub(crate) skip: &'static str,
+    /// The label of the search box.
+    pub(crate) search: &'static str,
+    /// The hint in the search box.
+    pub(crate) search_hint: &'static str,
+    /// The label of the path to a page.
+    pub(crate) breadcrumb: &'static str,
+    /// The label of the links to pages about the same thing.
+    pub(crate) sections: &'static str,
+    /// A heading.
+    pub(crate) projects: &'static str,
+    /// A column.
+    pub(crate) project: &'static str,
+    /// A heading.
+    pub(crate) repositories: &'static str,
+    /// A column.
+    pub(crate) repository: &'static str,
+    /// A heading.
+    pub(crate) images: &'static str,
+    /// A column.
+    pub(crate) image: &'static str,
+    /// A heading.
+    pub(crate) tags: &'static str,
+    /// A column.
+    pub(crate) tag: &'static str,
+    /// A heading.
+    pub(crate) versions: &'static str,
+    /// A column.
+    pub(crate) version: &'static str,
+    /// A heading.
+    pub(crate) untagged: &'static str,
+    /// A heading.
+    pub(crate) history: &'static str,
+    /// A heading.
+    pub(crate) activity: &'static str,
+    /// A heading.
+    pub(crate) connect: &'static str,
+    /// A heading.
+    pub(crate) upstreams: &'static str,
+    /// A heading.
+    pub(crate) you: &'static str,
+    /// A column.
+    pub(crate) name: &'static str,
+    /// A column.
+    pub(crate) mode: &'static str,
+    /// A column.
+    pub(crate) location: &'static str,
+    /// A column: the bytes that are stored.
+    pub(crate) stored: &'static str,
+    /// A column.
+    pub(crate) size: &'static str,
+    /// A column.
+    pub(crate) created: &'static str,
+    /// A column.
+    pub(crate) updated: &'static str,
+    /// A column.
+    pub(crate) pushed: &'static str,
+    /// A column.
+    pub(crate) last_push: &'static str,
+    /// A label.
+    pub(crate) built: &'static str,
+    /// A column.
+    pub(crate) last_pull: &'static str,
+    /// A column.
+    pub(crate) pulls: &'static str,
+    /// A column.
+    pub(crate) digest: &'static str,
+    /// The label of the digest of a version.
+    pub(crate) image_digest: &'static str,
+    /// A column.
+    pub(crate) platforms: &'static str,
+    /// A column.
+    pub(crate) platform: &'static str,
+    /// A label.
+    pub(crate) media_type: &'static str,
+    /// A label.
+    pub(crate) artifact_type: &'static str,
+    /// A heading.
+    pub(crate) layers: &'static str,
+    /// A heading.
+    pub(crate) configuration: &'static str,
+    /// A heading.
+    pub(crate) labels: &'static str,
+    /// A heading.
+    pub(crate) annotations: &'static str,
+    /// A label.
+    pub(crate) environment: &'static str,
+    /// A label.
+    pub(crate) entrypoint: &'static str,
+    /// A label.
+    pub(crate) command: &'static str,
+    /// A label.
+    pub(crate) user: &'static str,
+    /// A label.
+    pub(crate) working_folder: &'static str,
+    /// A label.
+    pub(crate) ports: &'static str,
+    /// A label.
+    pub(crate) volumes: &'static str,
+    /// A label.
+    pub(crate) stop_signal: &'static str,
+    /// A label.
+    pub(crate) author: &'static str,
+    /// A heading.
+    pub(crate) attachments: &'static str,
+    /// A column: what is attached to a version.
+    pub(crate) attached: &'static str,
+    /// A heading: what names this version.
+    pub(crate) used_by: &'static str,
+    /// A heading: the version that this one is attached to.
+    pub(crate) refers_to: &'static str,
+    /// The platform that an attestation is about.
+    pub(crate) attestation_for: &'static str,
+    /// A heading.
+    pub(crate) raw: &'static str,
+    /// A link.
+    pub(crate) manifest: &'static str,
+    /// A link.
+    pub(crate) config: &'static str,
+    /// A link.
+    pub(crate) download: &'static str,
+    /// A heading.
+    pub(crate) pull: &'static str,
+    /// A heading.
+    pub(crate) push: &'static str,
+    /// A column.
+    pub(crate) by_tag: &'static str,
+    /// A column.
+    pub(crate) by_digest: &'static str,
+    /// A label: the name by which tools know a version.
+    pub(crate) reference: &'static str,
+    /// A button.
+    pub(crate) copy: &'static str,
+    /// What a button says after a copy.
+    pub(crate) copied: &'static str,
+    /// A button.
+    pub(crate) filter: &'static str,
+    /// The label of a field.
+    pub(crate) filter_tags: &'static str,
+    /// The label of a field.
+    pub(crate) filter_images: &'static str,
+    /// A link.
+    pub(crate) next_page: &'static str,
+    /// A link.
+    pub(crate) first_page: &'static str,
+    /// The label of a choice.
+    pub(crate) rows: &'static str,
+    /// A link.
+    pub(crate) show_all: &'static str,
+    /// What a list says that a filter left empty.
+    pub(crate) no_match: &'static str,
+    /// What the search says.
+    pub(crate) found_nothing: &'static str,
+    /// A link.
+    pub(crate) show_attached_tags: &'static str,
+    /// A link.
+    pub(crate) hide_attached_tags: &'static str,
+    /// A heading.
+    pub(crate) same_by_command: &'static str,
+    /// A heading and a button.
+    pub(crate) sign_in: &'static str,
+    /// A button.
+    pub(crate) sign_out: &'static str,
+    /// What the page for signing in says.
+    pub(crate) sign_in_hint: &'static str,
+    /// A field.
+    pub(crate) email: &'static str,
+    /// A field.
+    pub(crate) password: &'static str,
+    /// A field.
+    pub(crate) new_password: &'static str,
+    /// A heading and a button.
+    pub(crate) set_password: &'static str,
+    /// What the page says.
+    pub(crate) password_is_set: &'static str,
+    /// What the page says where no session can be kept.
+    pub(crate) needs_https: &'static str,
+    /// The banner of development mode.
+    pub(crate) dev_banner: &'static str,
+    /// What the frame says to a viewer without a session.
+    pub(crate) signed_out_hint: &'static str,
+    /// A heading.
+    pub(crate) sessions: &'static str,
+    /// A label.
+    pub(crate) this_session: &'static str,
+    /// A button.
+    pub(crate) end: &'static str,
+    /// A button.
+    pub(crate) end_others: &'static str,
+    /// A column.
+    pub(crate) device: &'static str,
+    /// A column.
+    pub(crate) address: &'static str,
+    /// A column.
+    pub(crate) last_seen: &'static str,
+    /// A column.
+    pub(crate) expires: &'static str,
+    /// What the page says in development mode.
+    pub(crate) no_session: &'static str,
+    /// A heading.
+    pub(crate) not_found: &'static str,
+    /// What the page says.
+    pub(crate) not_found_hint: &'static str,
+    /// A heading.
+    pub(crate) forbidden: &'static str,
+    /// What the page says before it names a permission.
+    pub(crate) forbidden_hint: &'static str,
+    /// A heading.
+    pub(crate) changed: &'static str,
+    /// A heading.
+    pub(crate) refused: &'static str,
+    /// A heading.
+    pub(crate) unavailable: &'static str,
+    /// What the page says after a fault of the server.
+    pub(crate) internal: &'static str,
+    /// What the first page says.
+    pub(crate) no_projects: &'static str,
+    /// What the page of a project says.
+    pub(crate) no_repositories: &'static str,
+    /// What the page of a repository says.
+    pub(crate) no_images: &'static str,
+    /// What the page of a virtual repository says.
+    pub(crate) no_images_virtual: &'static str,
+    /// What the page of a remote repository says.
+    pub(crate) no_images_remote: &'static str,
+    /// What the list of untagged versions says.
+    pub(crate) no_untagged: &'static str,
+    /// What the page of a version says.
+    pub(crate) no_attachments: &'static str,
+    /// What the page of an index says.
+    pub(crate) no_layers: &'static str,
+    /// A badge.
+    pub(crate) immutable_tags: &'static str,
+    /// A badge.
+    pub(crate) signed: &'static str,
+    /// A badge.
+    pub(crate) sbom: &'static str,
+    /// A badge.
+    pub(crate) provenance: &'static str,
+    /// What the list of variables says.
+    pub(crate) secrets_warning: &'static str,
+    /// What the history says of a step without a layer.
+    pub(crate) empty_layer: &'static str,
+    /// A column.
+    pub(crate) step: &'static str,
+    /// What the page says of content that a rule holds back.
+    pub(crate) rule_denies: &'static str,
+    /// A remark about sizes.
+    pub(crate) compressed: &'static str,
+    /// A remark about the size of an index.
+    pub(crate) shared_once: &'static str,
+    /// A heading.
+    pub(crate) newest_tag: &'static str,
+    /// A remark about a version that an index names.
+    pub(crate) part_of: &'static str,
+    /// The label of the viewer's menu.
+    pub(crate) menu: &'static str,
+    /// The label of the choice of a language.
+    pub(crate) languages: &'static str,
+    /// The label of a list of tools.
+    pub(crate) tools: &'static str,
+    /// A column.
+    pub(crate) select: &'static str,
+    /// A button.
+    pub(crate) delete: &'static str,
+    /// A button.
+    pub(crate) delete_selected: &'static str,
+    /// A heading and a button.
+    pub(crate) compare: &'static str,
+    /// A button.
+    pub(crate) compare_selected: &'static str,
+    /// A heading and a button.
+    pub(crate) add_tag: &'static str,
+    /// A button.
+    pub(crate) remove_tag: &'static str,
+    /// A remark about adding a tag.
+    pub(crate) move_hint: &'static str,
+    /// A button.
+    pub(crate) put_back: &'static str,
+    /// A column.
+    pub(crate) from: &'static str,
+    /// A column.
+    pub(crate) to: &'static str,
+    /// A column.
+    pub(crate) actor: &'static str,
+    /// A column.
+    pub(crate) way: &'static str,
+    /// A column.
+    pub(crate) time: &'static str,
+    /// A link.
+    pub(crate) cancel: &'static str,
+    /// What the page says after many wrong credentials.
+    pub(crate) too_many: &'static str,
+    /// What a page says after a tag was set.
+    pub(crate) tag_was_set: fn(&str) -> String,
+    /// What a page says after a tag was removed.
+    pub(crate) tag_was_removed: fn(&str) -> String,
+    /// What a page says after versions were deleted.
+    pub(crate) versions_were_deleted: fn(&str) -> String,
+    /// What a page says after a session was ended.
+    pub(crate) session_was_ended: fn(&str) -> String,
+}
+
+impl Texts {
+    /// Returns the name of a setting of an image.
+    pub(crate) fn setting(&self, name: &SettingName) -> &'static str {
+        match name {
+            SettingName::Platform => self.platform,
+            SettingName::Author => self.author,
+            SettingName::Entrypoint => self.entrypoint,
+            SettingName::Command => self.command,
+            SettingName::User => self.user,
+            SettingName::WorkingFolder => self.working_folder,
+            SettingName::Ports => self.ports,
+            SettingName::Volumes => self.volumes,
+            SettingName::StopSignal => self.stop_signal,
+        }
+    }
+
+    /// Returns the sentence for what a form has done.
+    pub(crate) fn message(&self, message: &Message) -> String {
+        let sentence = match message.done {
+            Done::TagSet => self.tag_was_set,
+            Done::TagRemoved => self.tag_was_removed,
+            Done::VersionsDeleted => self.versions_were_deleted,
+            Done::SessionEnded => self.session_was_ended,
+        };
+        sentence(&message.about)
+    }
+}
+
+/// The languages of the console, the default one first.
+pub(crate) static LANGUAGES: [&Texts; 2] = [&ENGLISH, &CHINESE];
+
+/// Returns the texts of a language by its name in a link.
+pub(crate) fn by_name(language: &str) -> Option<&'static Texts> {
+    LANGUAGES.into_iter().find(|texts| texts.language == language)
+}
+
+/// Returns the texts of the first language of an `Accept-Language` header that the console has.
+pub(crate) fn accepted(header: &str) -> &'static Texts {
+    let languages = header.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    let known = languages.filter_map(|language| {
+        let primary = language.split('-').next().unwrap_or_default();
+        LANGUAGES.into_iter().find(|texts| {
+            texts.language.split('-').next().is_some_and(|own| own.eq_ignore_ascii_case(primary))
+        })
+    });
+    known.take(1).next().unwrap_or(&ENGLISH)
+}
+
+/// English.
+static ENGLISH: Texts = Texts {
+    language: "en",
+    language_name: "English",
+    skip: "Skip to the content",
+    search: "Search",
+    search_hint: "image, tag or sha256:…",
+    breadcrumb: "Breadcrumb",
+    sections: "Pages",
+    projects: "Projects",
+    project: "Project",
+    repositories: "Repositories",
+    repository: "Repository",
+    images: "Images",
+    image: "Image",
+    tags: "Tags",
+    tag: "Tag",
+    versions: "Versions",
+    version: "Version",
+    untagged: "Untagged",
+    history: "History",
+    activity: "Activity",
+    connect: "Connect",
+    upstreams: "Upstreams",
+    you: "You",
+    name: "Name",
+    mode: "Mode",
+    location: "Location",
+    stored: "Stored",
+    size: "Size",
+    created: "Created",
+    updated: "Updated",
+    pushed: "Pushed",
+    last_push: "Last push",
+    built: "Built",
+    last_pull: "Last pull",
+    pulls: "Pulls in 30 days",
+    digest: "Digest",
+    image_digest: "Image digest",
+    platforms: "Platforms",
+    platform: "Platform",
+    media_type: "Media type",
+    artifact_type: "Artifact type",
+    layers: "Layers",
+    configuration: "Configuration",
+    labels: "Labels",
+    annotations: "Annotations",
+    environment: "Environment",
+    entrypoint: "Entrypoint",
+    command: "Command",
+    user: "User",
+    working_folder: "Working directory",
+    ports: "Ports",
+    volumes: "Volumes",
+    stop_signal: "Stop signal",
+    author: "Author",
+    attachments: "Attachments",
+    attached: "Attached",
+    used_by: "Used by",
+    refers_to: "Attached to",
+    attestation_for: "attestation for",
+    raw: "Manifest and config as stored",
+    manifest: "Manifest",
+    config: "Config",
+    download: "Download",
+    pull: "Pull",
+    push: "Push",
+    by_tag: "By tag",
+    by_digest: "By digest",
+    reference: "Reference",
+    copy: "Copy",
+    copied: "Copied",
+    filter: "Filter",
+    filter_tags: "Tags that begin with",
+    filter_images: "Images that contain",
+    next_page: "Next page",
+    first_page: "First page",
+    rows: "Rows",
+    show_all: "Show all",
+    no_match: "Nothing matches this filter.",
+    found_nothing: "Nothing here has this name, or you can't see it:",
+    show_attached_tags: "Show tags of attachments",
+    hide_attached_tags: "Hide tags of attachments",
+    same_by_command: "The same by command",
+    sign_in: "Sign in",
+    sign_out: "Sign out",
+    sign_in_hint: "Sign in with the e-mail address and the password that you set by your link.",
+    email: "E-mail address",
+    password: "Password",
+    new_password: "New password, at least 12 characters",
+    set_password: "Set a password",
+    password_is_set: "The password is set. Sign in with it.",
+    needs_https: "Signing in needs https, or an address on this machine (localhost). You opened",
+    dev_banner: "Development mode: no sign-in, only this machine. Don't put real data here.",
+    signed_out_hint: "You are not signed in. You see what everybody may see.",
+    sessions: "Sessions",
+    this_session: "this one",
+    end: "End",
+    end_others: "End all other sessions",
+    device: "Device",
+    address: "Address",
+    last_seen: "Last seen",
+    expires: "Ends",
+    no_session: "Development mode has no sessions.",
+    not_found: "Not found",
+    not_found_hint: "There is nothing at this address, or you can't see it.",
+    forbidden: "Not allowed",
+    forbidden_hint: "You can see this, but not change it. It needs the permission",
+    changed: "Changed meanwhile",
+    refused: "Refused",
+    unavailable: "Not available now",
+    internal: "The server could not do this. Its log has the reason, under this number:",
+    no_projects: "No project here that you can see. Push an image, and its project appears:",
+    no_repositories: "No repository here yet.",
+    no_images: "No image here yet. Push one:",
+    no_images_virtual: "This repository shows images of its upstreams. They have none.",
+    no_images_remote: "Nothing pulled through yet. Try:",
+    no_untagged: "Every version has a tag or belongs to an image with one. Nothing to clean.",
+    no_attachments: "Nothing is attached. Sign it:",
+    no_layers: "An index has no layers of its own: each platform has.",
+    immutable_tags: "immutable tags",
+    signed: "signed",
+    sbom: "SBOM",
+    provenance: "provenance",
+    secrets_warning: "Some values look like secrets. Everybody who may pull this image can read them.",
+    empty_layer: "no layer",
+    step: "Step",
+    rule_denies: "A rule of this repository does not let its content be downloaded.",
+    compressed: "Sizes are of what is stored, which is compressed.",
+    shared_once: "shared layers count once",
+    newest_tag: "Pull the newest tag",
+    part_of: "part of",
+    menu: "Your menu",
+    languages: "Language",
+    tools: "Tools",
+    select: "Select",
+    delete: "Delete",
+    delete_selected: "Delete the selected",
+    compare: "Compare",
+    compare_selected: "Compare the two selected",
+    add_tag: "Add a tag",
+    remove_tag: "Remove tag",
+    move_hint: "A tag that exists is moved here.",
+    put_back: "Put back",
+    from: "From",
+    to: "To",
+    actor: "Who",
+    way: "How",
+    time: "When",
+    cancel: "Cancel",
+    too_many: "Too many wrong passwords. Wait a minute, then try again.",
+    tag_was_set: |tag| format!("The tag {tag} is set."),
+    tag_was_removed: |tag| format!("The tag {tag} is removed. Its version stays."),
+    versions_were_deleted: |count| format!("Deleted: {count}."),
+    session_was_ended: |_| "The session is ended.".to_owned(),
+};
+
+/// Chinese.
+static CHINESE: Texts = Texts {
+    language: "zh-Hans",
+    language_name: "中文",
+    skip: "跳到内容",
+    search: "搜索",
+    search_hint: "镜像、标签 (tag) 或 sha256:…",
+    breadcrumb: "位置",
+    sections: "页面",
+    projects: "项目",
+    project: "项目",
+    repositories: "仓库",
+    repository: "仓库",
+    images: "镜像",
+    image: "镜像",
+    tags: "标签 (tag)",
+    tag: "标签 (tag)",
+    versions: "版本",
+    version: "版本",
+    untagged: "无标签",
+    history: "历史",
+    activity: "活动",
+    connect: "连接",
+    upstreams: "上游",
+    you: "我",
+    name: "名称",
+    mode: "模式",
+    location: "位置",
+    stored: "已存储",
+    size: "大小",
+    created: "创建时间",
+    updated: "更新时间",
+    pushed: "推送时间",
+    last_push: "最近推送",
+    built: "构建时间",
+    last_pull: "最近拉取",
+    pulls: "30 天内拉取",
+    digest: "摘要 (digest)",
+    image_digest: "映像摘要",
+    platforms: "平台",
+    platform: "平台",
+    media_type: "媒体类型",
+    artifact_type: "制品类型",
+    layers: "层",
+    configuration: "配置",
+    labels: "标记",
+    annotations: "注解",
+    environment: "环境变量",
+    entrypoint: "入口点",
+    command: "命令",
+    user: "用户",
+    working_folder: "工作目录",
+    ports: "端口",
+    volumes: "卷",
+    stop_signal: "停止信号",
+    author: "作者",
+    attachments: "附件",
+    attached: "附件",
+    used_by: "被引用",
+    refers_to: "附属于",
+    attestation_for: "证明，对应",
+    raw: "存储的清单与配置",
+    manifest: "清单",
+    config: "配置",
+    download: "下载",
+    pull: "拉取",
+    push: "推送",
+    by_tag: "按标签",
+    by_digest: "按摘要",
+    reference: "引用",
+    copy: "复制",
+    copied: "已复制",
+    filter: "筛选",
+    filter_tags: "标签前缀",
+    filter_images: "镜像名包含",
+    next_page: "下一页",
+    first_page: "首页",
+    rows: "行数",
+    show_all: "显示全部",
+    no_match: "没有符合筛选条件的内容。",
+    found_nothing: "没有此名称的内容，或您无权查看：",
+    show_attached_tags: "显示附件标签",
+    hide_attached_tags: "隐藏附件标签",
+    same_by_command: "用命令实现",
+    sign_in: "登录",
+    sign_out: "退出登录",
+    sign_in_hint: "使用电子邮件地址和您通过链接设置的密码登录。",
+    email: "电子邮件地址",
+    password: "密码",
+    new_password: "新密码，至少 12 个字符",
+    set_password: "设置密码",
+    password_is_set: "密码已设置，请用它登录。",
+    needs_https: "登录需要 https，或本机地址 (localhost)。您打开的是",
+    dev_banner: "开发模式：无需登录，仅限本机。请勿存放真实数据。",
+    signed_out_hint: "您尚未登录，只能看到公开内容。",
+    sessions: "会话",
+    this_session: "当前会话",
+    end: "结束",
+    end_others: "结束其他所有会话",
+    device: "设备",
+    address: "地址",
+    last_seen: "最近活动",
+    expires: "到期",
+    no_session: "开发模式没有会话。",
+    not_found: "未找到",
+    not_found_hint: "此地址没有内容，或者您无权查看。",
+    forbidden: "无权操作",
+    forbidden_hint: "您可以查看，但不能更改。需要权限",
+    changed: "内容已变更",
+    refused: "已拒绝",
+    unavailable: "暂时不可用",
+    internal: "服务器未能完成操作。原因见其日志，编号：",
+    no_projects: "没有您可以查看的项目。推送一个镜像，项目就会出现：",
+    no_repositories: "还没有仓库。",
+    no_images: "还没有镜像。推送一个：",
+    no_images_virtual: "此仓库显示其上游的镜像，目前没有。",
+    no_images_remote: "尚未拉取任何内容。试试：",
+    no_untagged: "每个版本都有标签，或属于有标签的镜像。无需清理。",
+    no_attachments: "没有附件。可以签名：",
+    no_layers: "索引本身没有层，每个平台各有自己的层。",
+    immutable_tags: "标签不可变",
+    signed: "已签名",
+    sbom: "SBOM",
+    provenance: "来源证明",
+    secrets_warning: "有些值看起来像密钥。任何可以拉取此镜像的人都能读取它们。",
+    empty_layer: "无层",
+    step: "步骤",
+    rule_denies: "此仓库的规则不允许下载其内容。",
+    compressed: "大小为存储的压缩大小。",
+    shared_once: "共享层只计一次",
+    newest_tag: "拉取最新标签",
+    part_of: "属于",
+    menu: "您的菜单",
+    languages: "语言",
+    tools: "工具",
+    select: "选择",
+    delete: "删除",
+    delete_selected: "删除所选",
+    compare: "比较",
+    compare_selected: "比较所选两项",
+    add_tag: "添加标签",
+    remove_tag: "移除标签",
+    move_hint: "已存在的标签会移动到这里。",
+    put_back: "恢复",
+    from: "原来",
+    to: "现在",
+    actor: "操作者",
+    way: "方式",
+    time: "时间",
+    cancel: "取消",
+    too_many: "密码错误次数过多。请等待一分钟后重试。",
+    tag_was_set: |tag| format!("标签 {tag} 已设置。"),
+    tag_was_removed: |tag| format!("标签 {tag} 已移除，其版本保留。"),
+    versions_were_deleted: |count| format!("已删除：{count}。"),
+    session_was_ended: |_| "会话已结束。".to_owned(),
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_known_language_is_taken() {
+        for (header, expected) in [
+            ("", "en"),
+            ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans"),
+            ("de-DE,de;q=0.9,zh;q=0.5", "zh-Hans"),
+            ("en-GB,zh", "en"),
+            ("fr", "en"),
+        ] {
+            assert_eq!(accepted(header).language, expected, "{header}");
+        }
+    }
+}
