@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use identity::{Authorized, Caller};
 use meta::Tx;
-use meta::events::{self, EventAction};
+use meta::events::{self, EventAction, EventPlace};
 use meta::repositories::{self, RepositoryRow};
 use model::artifact_name::PackageName;
 use model::name::{ImageName, ImagePath, Location, RepositoryName};
@@ -173,6 +173,11 @@ impl ImageContext {
             tag: None,
             digest: None,
             occurred_at: now,
+            way: self.caller.way,
+            place: Some(EventPlace {
+                repository: self.repository().id,
+                image: Some(self.image_name().to_owned()),
+            }),
         }
     }
 }

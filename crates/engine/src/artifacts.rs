@@ -1,5 +1,6 @@
 //! Artifacts as Google's APIs have them: repositories, packages, versions, tags, files, attachments and rules.
 
+pub(crate) mod activity;
 pub(crate) mod annotations;
 pub(crate) mod attachment_create;
 pub(crate) mod attachments;
@@ -11,6 +12,7 @@ pub(crate) mod listing;
 pub(crate) mod manifest_list;
 pub(crate) mod repositories;
 pub(crate) mod rules;
+pub(crate) mod tag_history;
 pub(crate) mod tag_table;
 pub(crate) mod upstream_check;
 pub(crate) mod upstreams;

@@ -4,7 +4,7 @@
 //! silently become a new repository.
 
 use identity::{AuthorizationMode, Caller};
-use meta::events::{self, EventAction};
+use meta::events::{self, EventAction, EventPlace};
 use meta::repositories::{self, RepositoryRow};
 use meta::{MetaError, Tx, epochs, projects};
 use model::name::RepositoryName;
@@ -62,7 +62,7 @@ impl Engine {
         self.check_stores_present()?;
         self.check_announced(0).await?;
         let (name, principal) = (target.repository(), caller.principal.to_string());
-        let mode = caller.mode;
+        let (mode, way) = (caller.mode, caller.way);
         let (sparse, now) = (self.settings.new_repositories_sparse, self.clock.now());
         self.write(move |tx| {
             match mode {
@@ -73,7 +73,10 @@ impl Engine {
                 }
                 AuthorizationMode::Policies => {}
             }
-            if repositories::insert(tx, &name, sparse, now)? {
+            let is_new = repositories::insert(tx, &name, sparse, now)?;
+            let row = repositories::find(tx, &name)?
+                .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))?;
+            if is_new {
                 epochs::bump(tx, epochs::ACCESS)?;
                 let event = events::AuditEvent {
                     action: EventAction::Create,
@@ -82,11 +85,12 @@ impl Engine {
                     tag: None,
                     digest: None,
                     occurred_at: now,
+                    way,
+                    place: Some(EventPlace::of_repository(row.id)),
                 };
                 events::insert(tx, &event)?;
             }
-            repositories::find(tx, &name)?
-                .ok_or_else(|| EngineError::RepositoryUnknown(name.clone()))
+            Ok(row)
         })
         .await
     }

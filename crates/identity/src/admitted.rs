@@ -90,6 +90,8 @@ impl Authorized {
             tag: None,
             digest: None,
             occurred_at: now,
+            way: self.caller.way,
+            place: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use meta::change_way::ChangeWay;
 use model::oauth_scopes::OauthScopes;
 use model::permission::Permission;
 use model::principal::Principal;
@@ -34,12 +35,15 @@ pub struct Caller {
     pub oauth_scopes: OauthScopes,
     /// The ids of the credential, key and account that authenticated the caller.
     pub authenticated_by: Arc<AuthenticatedBy>,
+    /// The way by which the caller's changes come, as events and the history of tags show it.
+    pub way: ChangeWay,
     /// The permissions that policies granted lately.
     pub(crate) recent_grants: RecentGrants,
 }
 
 impl Caller {
-    /// Returns a caller whose credential has no limits.
+    /// Returns a caller whose credential has no limits. Its changes come by an API, unless [`Caller::with_way`] says
+    /// otherwise.
     pub fn new(principal: Principal, mode: AuthorizationMode) -> Self {
         Self {
             principal,
@@ -47,8 +51,15 @@ impl Caller {
             scope: RegistryScope::Unlimited,
             oauth_scopes: OauthScopes::UNLIMITED,
             authenticated_by: Arc::default(),
+            way: ChangeWay::Api,
             recent_grants: RecentGrants::default(),
         }
+    }
+
+    /// Returns the same caller, whose changes come by another way.
+    #[must_use]
+    pub fn with_way(self, way: ChangeWay) -> Self {
+        Self { way, ..self }
     }
 
     /// Returns whether the request carried no credential.
@@ -62,8 +73,8 @@ impl Caller {
     }
 
     /// Returns the caller for what the registry does by itself. No policy names this principal.
-    pub fn system(name: &'static str) -> Self {
-        Self::new(Principal::System(name), AuthorizationMode::Policies)
+    pub fn system(name: &'static str, way: ChangeWay) -> Self {
+        Self::new(Principal::System(name), AuthorizationMode::Policies).with_way(way)
     }
 
     /// Returns the caller for the account of `subject`, authenticated until `expires_at`.

@@ -38,6 +38,7 @@ pub use credentials::crypto::MasterKey;
 pub use error::{CredentialError, IdentityError, JwtError, WrongTokenTimes};
 pub use identity::Identity;
 pub use meta::accounts::{AccountKeyRow, AccountRow};
+pub use meta::change_way::ChangeWay;
 pub use policies::epoch_cache::EpochCache;
 pub use policies::evaluate::StoredPolicy;
 pub use tokens::exchange::{AssertionAnswer, IdTokenRequest, TokenIntrospection};

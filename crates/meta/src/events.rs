@@ -2,7 +2,8 @@
 
 use model::digest::Digest;
 
-use crate::{Id, MetaError, Tx, opt_digest_at, params};
+use crate::change_way::{ChangeWay, way_at};
+use crate::{Id, MetaError, SqlRow, Tx, opt_digest_at, params};
 
 /// The kind of a change that an event records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,8 @@ pub enum EventAction {
 }
 
 impl EventAction {
-    const ALL: [Self; 29] = [
+    /// All kinds of changes.
+    pub const ALL: [Self; 29] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -156,13 +158,42 @@ pub struct AuditEvent {
     pub digest: Option<Digest>,
     /// The time of the change.
     pub occurred_at: i64,
+    /// The way by which the change came.
+    pub way: ChangeWay,
+    /// The repository and the image, if the change is about one.
+    pub place: Option<EventPlace>,
+}
+
+impl AuditEvent {
+    /// Returns the same event as one about a repository as a whole.
+    #[must_use]
+    pub fn in_repository(self, repository: Id) -> Self {
+        Self { place: Some(EventPlace::of_repository(repository)), ..self }
+    }
+}
+
+/// The repository that an event is about, and the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPlace {
+    /// The id of the repository.
+    pub repository: Id,
+    /// The name of the image, if the event is about an image.
+    pub image: Option<String>,
+}
+
+impl EventPlace {
+    /// Returns the place of an event about a repository as a whole.
+    pub fn of_repository(repository: Id) -> Self {
+        Self { repository, image: None }
+    }
 }
 
 /// Records an event.
 pub fn insert(tx: &mut Tx<'_>, event: &AuditEvent) -> Result<(), MetaError> {
+    let place = event.place.as_ref();
     tx.execute(
-        "INSERT INTO events (id, action, principal, resource, tag, digest, occurred_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO events (id, action, principal, resource, tag, digest, occurred_at, way, repository_id, image)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             &Id::new(),
             event.action.as_str(),
@@ -170,10 +201,44 @@ pub fn insert(tx: &mut Tx<'_>, event: &AuditEvent) -> Result<(), MetaError> {
             event.resource.as_str(),
             event.tag.as_deref(),
             event.digest.as_ref().map(Digest::as_str),
-            event.occurred_at
+            event.occurred_at,
+            event.way.as_str(),
+            place.map(|place| &place.repository),
+            place.and_then(|place| place.image.as_deref())
         ],
     )?;
     Ok(())
+}
+
+/// Makes a query for events.
+macro_rules! select_event {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, action, principal, resource, tag, digest, occurred_at, way, repository_id, image FROM events ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_event;
+
+/// Reads an event with its id.
+pub(crate) fn read_event(row: &SqlRow<'_>) -> Result<(Id, AuditEvent), MetaError> {
+    let action = EventAction::parse(row.text_ref(1)?);
+    let place = match row.opt_id(8)? {
+        Some(repository) => Some(EventPlace { repository, image: row.opt_text(9)? }),
+        None => None,
+    };
+    let event = AuditEvent {
+        action: action.ok_or_else(|| MetaError::corrupt("the action of an event"))?,
+        principal: row.text(2)?,
+        resource: row.text(3)?,
+        tag: row.opt_text(4)?,
+        digest: opt_digest_at(row, 5)?,
+        occurred_at: row.int(6)?,
+        way: way_at(row, 7)?,
+        place,
+    };
+    Ok((row.id(0)?, event))
 }
 
 /// Returns the events that were written after the event `last`, in their order and with their ids.
@@ -182,23 +247,5 @@ pub fn list_after(
     last: &Id,
     limit: i64,
 ) -> Result<Vec<(Id, AuditEvent)>, MetaError> {
-    tx.query(
-        "SELECT id, action, principal, resource, tag, digest, occurred_at FROM events
-         WHERE id > ?1 ORDER BY id LIMIT ?2",
-        params![last, limit],
-        |row| {
-            let action = EventAction::parse(&row.text(1)?);
-            Ok((
-                row.id(0)?,
-                AuditEvent {
-                    action: action.ok_or_else(|| MetaError::corrupt("the action of an event"))?,
-                    principal: row.text(2)?,
-                    resource: row.text(3)?,
-                    tag: row.opt_text(4)?,
-                    digest: opt_digest_at(row, 5)?,
-                    occurred_at: row.int(6)?,
-                },
-            ))
-        },
-    )
+    tx.query(select_event!("WHERE id > ?1 ORDER BY id LIMIT ?2"), params![last, limit], read_event)
 }

@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0021_tags_by_time",
         sql: include_str!("../migrations/0021_tags_by_time.sql"),
     },
+    Migration { name: "0022_history", sql: include_str!("../migrations/0022_history.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

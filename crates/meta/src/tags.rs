@@ -2,6 +2,7 @@
 
 use model::digest::Digest;
 
+use crate::change_way::{ChangeWay, way_at};
 use crate::{Id, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 /// The version that a tag names.
@@ -119,13 +120,15 @@ pub struct TagChange {
     pub principal: String,
     /// The time of the change.
     pub changed_at: i64,
+    /// The way by which the change came.
+    pub way: ChangeWay,
 }
 
 /// Records a change of a tag in the history.
 pub fn record_change(tx: &mut Tx<'_>, package: &Id, change: &TagChange) -> Result<(), MetaError> {
     tx.execute(
-        "INSERT INTO tag_history (id, package_id, tag, from_digest, to_digest, principal, changed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO tag_history (id, package_id, tag, from_digest, to_digest, principal, changed_at, way)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             &Id::new(),
             package,
@@ -133,7 +136,8 @@ pub fn record_change(tx: &mut Tx<'_>, package: &Id, change: &TagChange) -> Resul
             change.from.as_ref().map(Digest::as_str),
             change.to.as_ref().map(Digest::as_str),
             change.principal.as_str(),
-            change.changed_at
+            change.changed_at,
+            change.way.as_str()
         ],
     )?;
     Ok(())
@@ -142,19 +146,23 @@ pub fn record_change(tx: &mut Tx<'_>, package: &Id, change: &TagChange) -> Resul
 /// Returns the changes of a tag, the oldest first.
 pub fn list_changes(tx: &mut Tx<'_>, package: &Id, tag: &str) -> Result<Vec<TagChange>, MetaError> {
     tx.query(
-        "SELECT tag, from_digest, to_digest, principal, changed_at FROM tag_history
+        "SELECT tag, from_digest, to_digest, principal, changed_at, way FROM tag_history
          WHERE package_id = ?1 AND tag = ?2 ORDER BY id",
         params![package, tag],
-        |row| {
-            Ok(TagChange {
-                tag: row.text(0)?,
-                from: opt_digest_at(row, 1)?,
-                to: opt_digest_at(row, 2)?,
-                principal: row.text(3)?,
-                changed_at: row.int(4)?,
-            })
-        },
+        |row| read_change(row, 0),
     )
+}
+
+/// Reads a change from six columns, of which `first` is the first one.
+pub(crate) fn read_change(row: &SqlRow<'_>, first: usize) -> Result<TagChange, MetaError> {
+    Ok(TagChange {
+        tag: row.text(first)?,
+        from: opt_digest_at(row, first + 1)?,
+        to: opt_digest_at(row, first + 2)?,
+        principal: row.text(first + 3)?,
+        changed_at: row.int(first + 4)?,
+        way: way_at(row, first + 5)?,
+    })
 }
 
 /// The statement of [`list_with_digests`]. A test checks its query plan.

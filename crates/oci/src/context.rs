@@ -9,7 +9,7 @@ use engine::{AccessKind, EngineError, ImageTarget, RepoAccess};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use identity::{Caller, TokenAudience};
+use identity::{Caller, ChangeWay, TokenAudience};
 use model::name::{NameError, is_too_short_for_image};
 use model::registry_host::{HostTarget, has_host_characters, without_port};
 use web::app::{App, LOOP_MARK};
@@ -74,6 +74,7 @@ impl OciRequest {
                 false => OciError::from(error).without_challenge_error(),
             }
         })?;
+        let caller = caller.with_way(ChangeWay::Push);
         trail.note_caller(&caller);
         info.set_principal(&caller.principal);
         let query = UrlQuery::new(parts.uri.query());

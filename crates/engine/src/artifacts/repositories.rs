@@ -121,8 +121,9 @@ impl Engine {
             }
             schedule_maintenance(tx, &row.name, &row.settings, now)?;
             epochs::bump(tx, epochs::ACCESS)?;
+            let repository = find_repository(tx, &row.name)?.id;
             let event = authorized.event(EventAction::Create, &row.name.to_string(), now);
-            Ok(events::insert(tx, &event)?)
+            Ok(events::insert(tx, &event.in_repository(repository))?)
         })
         .await?;
         self.identity.poll_epoch().await?;
@@ -203,7 +204,8 @@ impl Engine {
                     schedule_maintenance(tx, &name, &details.settings, now)?;
                 }
                 epochs::bump(tx, epochs::ACCESS)?;
-                events::insert(tx, &authorized.event(EventAction::Update, &name.to_string(), now))?;
+                let event = authorized.event(EventAction::Update, &name.to_string(), now);
+                events::insert(tx, &event.in_repository(details.id))?;
                 Ok((before, details, settings_changed))
             })
             .await?;
@@ -243,7 +245,7 @@ impl Engine {
             meta::gc_queue::enqueue(tx, ReviewKind::Repository, &[details.id.to_string()], now)?;
             epochs::bump(tx, epochs::ACCESS)?;
             let event = authorized.event(EventAction::DeleteRepository, &name.to_string(), now);
-            Ok(events::insert(tx, &event)?)
+            Ok(events::insert(tx, &event.in_repository(details.id))?)
         })
         .await?;
         self.identity.poll_epoch().await?;

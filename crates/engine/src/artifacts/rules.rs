@@ -162,7 +162,8 @@ impl Engine {
             }
             check_unique(tx, &repository, &row)?;
             rules::set(tx, &repository, &row)?;
-            events::insert(tx, &authorized.event(EventAction::CreateRule, &name.to_string(), now))?;
+            let event = authorized.event(EventAction::CreateRule, &name.to_string(), now);
+            events::insert(tx, &event.in_repository(repository))?;
             Ok(row.clone())
         })
         .await
@@ -183,7 +184,8 @@ impl Engine {
             change.clone().apply(&mut row)?;
             check_unique(tx, &repository, &row)?;
             rules::set(tx, &repository, &row)?;
-            events::insert(tx, &authorized.event(EventAction::UpdateRule, &name.to_string(), now))?;
+            let event = authorized.event(EventAction::UpdateRule, &name.to_string(), now);
+            events::insert(tx, &event.in_repository(repository))?;
             Ok(row)
         })
         .await
@@ -218,7 +220,7 @@ impl Engine {
             let row = find_row(tx, &repository, &name)?;
             rules::delete(tx, &repository, &row.name)?;
             let event = authorized.event(EventAction::DeleteRule, &name.to_string(), now);
-            Ok(events::insert(tx, &event)?)
+            Ok(events::insert(tx, &event.in_repository(repository))?)
         })
         .await
     }

@@ -112,7 +112,8 @@ impl Engine {
                 return Err(unknown());
             }
             epochs::bump(tx, epochs::ACCESS)?;
-            Ok(events::insert(tx, &authorized.event(EventAction::Update, &name.to_string(), now))?)
+            let event = authorized.event(EventAction::Update, &name.to_string(), now);
+            Ok(events::insert(tx, &event.in_repository(id))?)
         })
         .await?;
         self.identity.poll_epoch().await?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use identity::{AuthorizationMode, Caller, micros};
 use meta::Tx;
+use meta::change_way::ChangeWay;
 use meta::repositories::RepositoryRow;
 use meta::upstream_tags::{self, UpstreamLook};
 use model::digest::Digest;
@@ -75,6 +76,7 @@ impl Engine {
         registry: Arc<RemoteRegistry>,
     ) -> Result<RemoteSource, EngineError> {
         let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
+        let fetcher = fetcher.with_way(ChangeWay::Fetch);
         // A manifest is stored before the content that it names.
         repository.allows_missing_content = true;
         let image = ImageContext::new(repository, target, fetcher, Arc::default());

@@ -15,6 +15,7 @@ mod evaluate;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use meta::change_way::ChangeWay;
 use meta::cleanups::{self, CleanupCandidate, CleanupCursor};
 use meta::repositories::RepositoryRow;
 use meta::{ErrorKind, Id, Tx, packages, tags};
@@ -249,7 +250,7 @@ impl CleanupRun {
         let path = ImagePath { project, repository, image };
         let target = ImageTarget { location, path, on_registry_host: false };
         let webhooks = self.engine.settings.webhooks.clone();
-        let caller = Caller::system(CLEANUP_PRINCIPAL);
+        let caller = Caller::system(CLEANUP_PRINCIPAL, ChangeWay::Cleanup);
         Ok(ImageContext::new(self.repository.clone(), target, caller, webhooks))
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use identity::Caller;
 use meta::cache_limits::{self, CachedVersion, LimitedRepository};
+use meta::change_way::ChangeWay;
 use meta::repositories::{self, RepositoryRow};
 use meta::{ErrorKind, Id, Tx, packages};
 use model::digest::Digest;
@@ -219,7 +220,7 @@ impl EvictionRun {
         let path = ImagePath { project, repository, image };
         let target = ImageTarget { location, path, on_registry_host: false };
         // Webhooks hear of changes by people, and not of what a cache fetches and deletes.
-        let caller = Caller::system(EVICTION_PRINCIPAL);
+        let caller = Caller::system(EVICTION_PRINCIPAL, ChangeWay::Eviction);
         let image = Arc::new(ImageContext::new(self.row.clone(), target, caller, Arc::default()));
         loop {
             // A pull of this process counts from now on.

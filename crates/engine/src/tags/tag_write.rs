@@ -176,6 +176,7 @@ pub(crate) fn point_tag(
         to: Some(digest.clone()),
         principal: image.principal.clone(),
         changed_at: now,
+        way: image.caller.way,
     };
     record_change(tx, image, package, &change)?;
     Ok(true)
@@ -211,6 +212,7 @@ pub(crate) fn delete_tag_unchecked(
         to: None,
         principal: image.principal.clone(),
         changed_at: now,
+        way: image.caller.way,
     };
     record_change(tx, image, package, &change)?;
     Ok(image.enqueue_delete(tx, Some(tag), None, now)?)

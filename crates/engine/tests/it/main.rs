@@ -5,6 +5,7 @@ mod counts;
 mod delete;
 mod faults;
 mod gc;
+mod history;
 mod registry;
 mod scrub;
 mod uploads;

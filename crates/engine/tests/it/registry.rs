@@ -16,12 +16,14 @@ use blob::faulty::{FaultPlan, FaultStep, FaultyStore};
 use blob::{DiskStore, MemoryStore};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use identity::{AuthorizationMode, Caller, Clock, MasterKey, SystemClock};
+use identity::{AuthorizationMode, Authorized, Caller, ChangeWay, Clock, MasterKey, SystemClock};
 use meta::{DatabaseLocation, Id, Meta};
 use model::digest::{Digest, DigestAlgorithm};
 use model::media_type::OCI_MANIFEST;
-use model::name::ImagePath;
+use model::name::{ImagePath, RepositoryName};
+use model::permission::Permission;
 use model::reference::Reference;
+use model::resource::Resource;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -46,6 +48,8 @@ pub(crate) struct TestRegistry {
     pub(crate) faults: FaultPlan,
     pub(crate) meta: Meta,
     pub(crate) clock: Arc<TestClock>,
+    /// The name of the database on a server.
+    postgres: Option<String>,
     _folder: TempDir,
 }
 
@@ -76,28 +80,81 @@ impl TestRegistry {
         [Self::new().await, Self::on_store(folder, (Arc::new(store), faults), |_| ()).await]
     }
 
+    /// A registry on SQLite, and one on PostgreSQL if `TEST_POSTGRES_URL` names a server. [`Self::delete`] deletes
+    /// their databases.
+    pub(crate) async fn on_each_database(change: fn(&mut Settings)) -> Vec<Self> {
+        let mut registries = vec![Self::with_settings(change).await];
+        if std::env::var_os("TEST_POSTGRES_URL").is_some() {
+            let name = format!("engine_{}", Id::new());
+            let server = administer(&format!("CREATE DATABASE {name}")).await;
+            let faults = FaultPlan::default();
+            let store = FaultyStore::new(MemoryStore::default(), faults.clone());
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let mut registry = Self::on_database(
+                DatabaseLocation::Postgres(format!("{server}/{name}")),
+                folder,
+                (Arc::new(store), faults),
+                change,
+            )
+            .await;
+            registry.postgres = Some(name);
+            registries.push(registry);
+        } else {
+            println!("SKIPPED: TEST_POSTGRES_URL is not set");
+        }
+        registries
+    }
+
+    /// Deletes the database, unless it goes with its folder.
+    pub(crate) async fn delete(self) {
+        self.meta.close().await;
+        if let Some(name) = &self.postgres {
+            administer(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+
     async fn on_store(
+        folder: TempDir,
+        store: (Arc<dyn blob::BlobStore>, FaultPlan),
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let database = DatabaseLocation::SqliteFile(folder.path().join("berth.db"));
+        Self::on_database(database, folder, store, change).await
+    }
+
+    async fn on_database(
+        database: DatabaseLocation,
         folder: TempDir,
         (store, faults): (Arc<dyn blob::BlobStore>, FaultPlan),
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let database = DatabaseLocation::SqliteFile(folder.path().join("berth.db"));
         let meta = Meta::open(database).await.expect("a new database");
         let mut settings = Settings { trash_retention: Duration::ZERO, ..Settings::default() };
         change(&mut settings);
         let clock = Arc::new(TestClock::default());
         let master = MasterKey::new(&MasterKey::generate());
         let engine = Engine::new(meta.clone(), store, clock.clone(), settings, master);
-        Self { engine, faults, meta, clock, _folder: folder }
+        Self { engine, faults, meta, clock, postgres: None, _folder: folder }
     }
 
     pub(crate) async fn open_access<K: berth_engine::AccessKind>(&self) -> RepoAccess<K> {
-        let principal = "user:somebody@example.com".parse().expect("a principal");
-        let caller = Caller::new(principal, AuthorizationMode::Everything);
-        let path = ImagePath::parse("p/r/image", None).expect("a path");
+        self.open_image("image").await
+    }
+
+    /// The access to an image, as a client of the registry protocol has it.
+    pub(crate) async fn open_image<K: berth_engine::AccessKind>(
+        &self,
+        image: &str,
+    ) -> RepoAccess<K> {
+        let caller = caller().with_way(ChangeWay::Push);
+        let path = ImagePath::parse(&format!("p/r/{image}"), None).expect("a path");
         let location = "us-west1".parse().expect("a location");
         let target = ImageTarget { location, path, on_registry_host: false };
         self.engine.open(&caller, &target).await.expect("everything is allowed")
+    }
+
+    pub(crate) fn clock_now(&self) -> i64 {
+        self.clock.now()
     }
 
     pub(crate) async fn read_blob(&self, digest: &Digest) -> Vec<u8> {
@@ -113,15 +170,26 @@ impl TestRegistry {
         digest
     }
 
+    /// Proves that the caller has a permission on the repository.
+    pub(crate) async fn authorize(&self, caller: &Caller, permission: Permission) -> Authorized {
+        let repository = Resource::Repository(repository_name());
+        self.engine.identity().admit(caller, permission, repository).await.expect("allowed")
+    }
+
     /// Pushes a manifest under tags.
     pub(crate) async fn push_manifest(&self, manifest: Value, tags: &[&str]) -> Digest {
+        self.push_to("image", manifest, tags).await
+    }
+
+    /// Pushes a manifest to an image, under tags.
+    pub(crate) async fn push_to(&self, image: &str, manifest: Value, tags: &[&str]) -> Digest {
         let bytes = Bytes::from(manifest.to_string());
         let digest = Digest::of(&bytes);
         let tags = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
         let reference = Reference::Digest(digest);
         let received = ReceivedManifest { bytes, content_type: None, reference, tags };
         let new = NewManifest::parse(received).expect("a manifest");
-        self.open_access::<Push>().await.put_manifest(new).await.expect("all is there").digest
+        self.open_image::<Push>(image).await.put_manifest(new).await.expect("all is there").digest
     }
 
     /// Collects, and returns the number of deleted files.
@@ -165,6 +233,26 @@ impl TestRegistry {
         });
         all.await.expect("readable").expect("pushed to")
     }
+}
+
+async fn administer(sql: &str) -> String {
+    let admin = std::env::var("TEST_POSTGRES_URL").expect("set");
+    let connected = tokio_postgres::connect(&admin, tokio_postgres::NoTls).await;
+    let (client, connection) = connected.expect("a server");
+    tokio::spawn(connection);
+    client.batch_execute(sql).await.expect("TEST_POSTGRES_URL is an administrator's");
+    admin.rsplit_once('/').expect("a database").0.to_owned()
+}
+
+/// A caller who may do everything, by an API.
+pub(crate) fn caller() -> Caller {
+    let principal = "user:somebody@example.com".parse().expect("a principal");
+    Caller::new(principal, AuthorizationMode::Everything)
+}
+
+/// The repository of all tests.
+pub(crate) fn repository_name() -> RepositoryName {
+    "projects/p/locations/us-west1/repositories/r".parse().expect("a name")
 }
 
 /// A descriptor of these bytes.

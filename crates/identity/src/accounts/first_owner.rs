@@ -1,6 +1,7 @@
 //! The first owner: the account that the first start makes, so that somebody can let others in.
 
 use meta::accounts::{AccountKeyRow, AccountRow};
+use meta::change_way::ChangeWay;
 use meta::events::{self, EventAction};
 use meta::{Tx, accounts, epochs, policies};
 use model::iam_policy::IamPolicy;
@@ -190,6 +191,8 @@ pub(crate) fn organization_event(
         tag: None,
         digest: None,
         occurred_at: now,
+        way: ChangeWay::Operator,
+        place: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Secrets: passwords of other registries, which are sealed in the database. The operator adds values and cannot read
 //! them back. They are opened for the requests of remote repositories alone.
 
+use meta::change_way::ChangeWay;
 use meta::events::{self, AuditEvent, EventAction};
 use meta::secrets::{self, SealedSecret, SecretRow, SecretVersionRow};
 use meta::{Id, Tx, projects};
@@ -351,6 +352,8 @@ fn record(
         tag: None,
         digest: None,
         occurred_at: now,
+        way: ChangeWay::Operator,
+        place: None,
     };
     Ok(events::insert(tx, &event)?)
 }

@@ -3,9 +3,10 @@
 use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
-    DatabaseLocation, Id, SqlParam, attachments, blobs, cache_limits, cleanups, complete_list,
-    files, gc_queue, images, operations, outbox, packages, repositories, revoked_tokens, rules,
-    secrets, tag_table, tags, uploads, upstream_tags, upstreams, versions,
+    DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
+    complete_list, files, gc_queue, images, operations, outbox, packages, repositories,
+    revoked_tokens, rules, secrets, tag_history, tag_table, tags, uploads, upstream_tags,
+    upstreams, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -114,6 +115,10 @@ on_each! {
         check(db, cache_limits::NEXT_SQL, &[id]).await;
         check(db, cache_limits::LIST_SQL, &[id, limit, id, limit, limit]).await;
         check(db, cache_limits::BLOBS_SQL, &[id, text, limit]).await;
+        check(db, tag_history::LIST_SQL[0], &[id, id, limit]).await;
+        check(db, tag_history::LIST_SQL[1], &[id, id, limit, text]).await;
+        check(db, activity::LIST_SQL[0], &[id, limit, id, limit]).await;
+        check(db, activity::LIST_SQL[1], &[id, limit, id, limit, text]).await;
         check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
         check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::digest::Digest;
 
 use super::{NOW, TestDatabase, add_blob, add_manifest, ensure_image, on_each, reference};
+use crate::change_way::ChangeWay;
 use crate::events::{self, EventAction};
 use crate::gc_queue::{self, ReviewKind};
 use crate::versions::{ReferenceBinding, ReferenceOwner};
@@ -51,6 +52,8 @@ on_each! {
                         tag: Some(tag),
                         digest: Some(digest),
                         occurred_at: NOW,
+                        way: ChangeWay::Push,
+                        place: None,
                     })
                 }).await
             })

@@ -32,6 +32,7 @@ fn fill(tx: &mut Tx<'_>, test_image: &TestImage) -> Result<(), MetaError> {
             to: Some(Digest::of(b"index")),
             principal: "user:a@example.com".to_owned(),
             changed_at: NOW,
+            way: crate::change_way::ChangeWay::Push,
         };
         tags::record_change(tx, &test_image.package, &change)?;
     }

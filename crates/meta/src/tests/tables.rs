@@ -8,7 +8,8 @@ use super::{
     NOW, TestDatabase, TestImage, add_blob, add_manifest, ensure_image, on_each, parsed, reference,
     repository_name,
 };
-use crate::events::EventAction;
+use crate::change_way::ChangeWay;
+use crate::events::{EventAction, EventPlace};
 use crate::gc_queue::{GcReview, ReviewKind};
 use crate::tags::TagChange;
 use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
@@ -157,6 +158,7 @@ on_each! {
                 to: to.map(|bytes| Digest::of(bytes)),
                 principal: "user:a@example.com".into(),
                 changed_at: NOW,
+                way: ChangeWay::Console,
             });
             for change in &changes {
                 tags::record_change(tx, &test_image.package, change)?;
@@ -294,6 +296,8 @@ on_each! {
                 tag: None,
                 digest,
                 occurred_at: NOW,
+                way: ChangeWay::Cleanup,
+                place: Some(EventPlace { repository: Id::from([7; 16]), image: Some("a/b".into()) }),
             };
             let written = [event(EventAction::Push, Some(Digest::of(b"m"))), event(EventAction::Tag, None), event(EventAction::Delete, None)];
             for event in &written {

@@ -63,6 +63,7 @@ async fn events_are_recorded_with_their_changes(server: TestServer) {
     assert_eq!(events[2].tag.as_deref(), Some("latest"));
     assert_eq!(events[1].resource, "projects/p/locations/us-west1/repositories/r1/image");
     assert_eq!(events[4].principal, principal_of("first-admin"));
+    assert!(events.iter().all(|event| event.way == meta::change_way::ChangeWay::Push));
 }
 
 async fn pulls_and_sizes_are_counted(server: TestServer) {

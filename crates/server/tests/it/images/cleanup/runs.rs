@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use meta::change_way::ChangeWay;
 use meta::events::{self, EventAction};
 use model::media_type::OCI_MANIFEST;
 use serde_json::json;
@@ -84,7 +85,9 @@ async fn a_run_deletes_what_a_dry_run_lists(server: TestServer) {
         .await
         .expect("readable");
     let cleaned = events.iter().filter(|(_, event)| {
-        event.action == EventAction::Delete && event.principal == "system:cleanup-policy"
+        event.action == EventAction::Delete
+            && event.principal == "system:cleanup-policy"
+            && event.way == ChangeWay::Cleanup
     });
     assert_eq!(cleaned.count(), 7);
     let entries = written_entries(&server).await;

@@ -1,0 +1,163 @@
+//! The history of tags and the activity of images: who changed what, when and by which way.
+
+use berth_engine::{
+    ActivityEntry, ActivityFilter, ActivityScope, Delete, EventAction, ListPage, PageRequest,
+    TagChange,
+};
+use identity::ChangeWay;
+use model::artifact_name::{PackageName, TagName, VersionName};
+use model::digest::Digest;
+use model::permissions::artifactregistry;
+use model::reference::Reference;
+
+use crate::registry::{TestRegistry, caller, numbered_image, repository_name};
+
+fn image() -> PackageName {
+    PackageName { repository: repository_name(), image: "image".parse().expect("a name") }
+}
+
+fn version(digest: &Digest) -> VersionName {
+    VersionName { package: image(), digest: digest.clone() }
+}
+
+fn tag(name: &str) -> TagName {
+    TagName { package: image(), tag: name.parse().expect("a tag") }
+}
+
+/// Reads all pages of a list, each with at most two entries.
+async fn all_pages<T, F: Future<Output = ListPage<T>>>(read: impl Fn(PageRequest) -> F) -> Vec<T> {
+    let (mut all, mut start) = (Vec::new(), String::new());
+    loop {
+        let page = read(PageRequest { start, limit: 2 }).await;
+        assert!(page.entries.len() <= 2);
+        all.extend(page.entries);
+        match page.next {
+            Some(next) => start = next,
+            None => return all,
+        }
+    }
+}
+
+async fn history(registry: &TestRegistry, tag: Option<&str>) -> Vec<TagChange> {
+    let authorized = registry.authorize(&caller(), artifactregistry::TAGS_LIST).await;
+    let (tag, image) = (tag.map(|tag| tag.parse().expect("a tag")), image());
+    all_pages(async |page| {
+        let history = registry.engine.tag_history(&authorized, &image, tag.clone(), page);
+        history.await.expect("readable")
+    })
+    .await
+}
+
+async fn activity(
+    registry: &TestRegistry,
+    scope: ActivityScope,
+    filter: ActivityFilter,
+) -> Vec<ActivityEntry> {
+    let authorized = registry.authorize(&caller(), artifactregistry::REPOSITORIES_GET).await;
+    all_pages(async |page| {
+        let activity = registry.engine.activity(&authorized, scope.clone(), filter.clone(), page);
+        activity.await.expect("readable")
+    })
+    .await
+}
+
+/// Tags two manifests by a push, an API and the console, and deletes one tag by the registry protocol.
+async fn change_tags(registry: &TestRegistry) -> [Digest; 2] {
+    registry.push_blob(b"{}").await;
+    let one = registry.push_manifest(numbered_image(1, b"{}"), &["latest"]).await;
+    let two = registry.push_manifest(numbered_image(2, b"{}"), &["latest"]).await;
+    let engine = &registry.engine;
+    let authorized = registry.authorize(&caller(), artifactregistry::TAGS_CREATE).await;
+    engine.create_tag(&authorized, &tag("old"), &version(&one)).await.expect("a new tag");
+    let console = caller().with_way(ChangeWay::Restore);
+    let authorized = registry.authorize(&console, artifactregistry::TAGS_UPDATE).await;
+    engine.move_tag(&authorized, &tag("latest"), &version(&one)).await.expect("its version");
+    let old = Reference::Tag("old".parse().expect("a tag"));
+    registry.open_access::<Delete>().await.delete_manifest(&old).await.expect("there");
+    [one, two]
+}
+
+#[tokio::test]
+async fn the_history_of_tags_names_the_way_of_each_change() {
+    for registry in TestRegistry::on_each_database(|_| ()).await {
+        let [one, two] = change_tags(&registry).await;
+        let (one, two) = (Some(&one), Some(&two));
+        let expected = [
+            ("old", one, None, ChangeWay::Push),
+            ("latest", two, one, ChangeWay::Restore),
+            ("old", None, one, ChangeWay::Api),
+            ("latest", one, two, ChangeWay::Push),
+            ("latest", None, one, ChangeWay::Push),
+        ];
+        let of = |changes: Vec<TagChange>, expected: &[_]| {
+            let changes = changes.iter();
+            let changes: Vec<_> = changes
+                .map(|one| (one.tag.as_str(), one.from.as_ref(), one.to.as_ref(), one.way))
+                .collect();
+            assert_eq!(changes, expected);
+        };
+        of(history(&registry, None).await, &expected);
+        of(history(&registry, Some("old")).await, &[expected[0], expected[2]]);
+        of(history(&registry, Some("none")).await, &[]);
+        registry.delete().await;
+    }
+}
+
+#[tokio::test]
+async fn activity_is_listed_by_image_actor_kind_and_time() {
+    for registry in TestRegistry::on_each_database(|_| ()).await {
+        let before = registry.clock_now();
+        let [one, _] = change_tags(&registry).await;
+        registry.clock.advance_minutes(60);
+        registry.push_to("other", numbered_image(1, b"{}"), &["a"]).await;
+        let repository = || ActivityScope::Repository(repository_name());
+        let of_image =
+            |image: &str| ActivityScope::Image(repository_name(), image.parse().expect("a name"));
+        let actions = |entries: &[ActivityEntry]| {
+            entries.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        let all = activity(&registry, repository(), ActivityFilter::default()).await;
+        assert_eq!(actions(&all), "tag push untag tag tag tag push tag push create");
+        let image = activity(&registry, of_image("image"), ActivityFilter::default()).await;
+        assert_eq!(image[..], all[2..9]);
+        assert_eq!((image[6].digest.as_ref(), image[6].way), (Some(&one), ChangeWay::Push));
+        assert_eq!((image[1].tag.as_deref(), image[1].way), (Some("latest"), ChangeWay::Restore));
+        assert_eq!(image[0].image.as_deref(), Some("image"));
+        let kinds = vec![EventAction::Untag, EventAction::Create];
+        let filter = ActivityFilter { kinds, ..ActivityFilter::default() };
+        assert_eq!(actions(&activity(&registry, repository(), filter).await), "untag create");
+        let actor = Some("user:nobody@example.com".to_owned());
+        let filter = ActivityFilter { actor, ..ActivityFilter::default() };
+        assert_eq!(activity(&registry, repository(), filter).await, []);
+        let hour = Some(before + 30 * 60_000_000);
+        let filter = ActivityFilter { since: hour, ..ActivityFilter::default() };
+        assert_eq!(activity(&registry, repository(), filter).await[..], all[..2]);
+        let filter = ActivityFilter { until: hour, ..ActivityFilter::default() };
+        assert_eq!(activity(&registry, repository(), filter).await[..], all[2..]);
+        registry.delete().await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_image_keeps_its_events_and_a_new_repository_has_none() {
+    for registry in TestRegistry::on_each_database(|_| ()).await {
+        change_tags(&registry).await;
+        let authorized = registry.authorize(&caller(), artifactregistry::PACKAGES_DELETE).await;
+        registry.engine.delete_package(&authorized, &image()).await.expect("there");
+        registry.collect_garbage().await;
+        let scope = || ActivityScope::Image(repository_name(), image().image);
+        let entries = activity(&registry, scope(), ActivityFilter::default()).await;
+        assert_eq!(entries.len(), 8);
+        assert_eq!(
+            (entries[0].action, entries[0].way),
+            (EventAction::DeletePackage, ChangeWay::Api)
+        );
+        let authorized = registry.authorize(&caller(), artifactregistry::REPOSITORIES_DELETE).await;
+        registry.engine.delete_repository(&authorized).await.expect("there");
+        registry.push_blob(b"{}").await;
+        assert_eq!(activity(&registry, scope(), ActivityFilter::default()).await, []);
+        let repository = ActivityScope::Repository(repository_name());
+        assert_eq!(activity(&registry, repository, ActivityFilter::default()).await.len(), 1);
+        registry.delete().await;
+    }
+}
