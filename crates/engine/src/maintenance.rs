@@ -4,6 +4,7 @@ pub(crate) mod cleanup;
 pub(crate) mod eviction;
 pub(crate) mod gc;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod operations;
 pub(crate) mod scrub;
 pub(crate) mod usage;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub fresh_for: Duration,
     /// The time for which a pull of a cached tag waits for the upstream's word.
     pub revalidation_timeout: Duration,
+    /// The time for which events and changes of tags are kept; `None` for ever.
+    pub history_kept: Option<Duration>,
     /// The age of its last check from which on a blob is hashed again while it is read.
     pub verify_after: Duration,
     /// The memory that all uploads share, in bytes.
@@ -56,6 +58,7 @@ impl Default for Settings {
             cache_margin: Duration::from_secs(600),
             fresh_for: HOUR,
             revalidation_timeout: Duration::from_secs(2),
+            history_kept: Some(400 * 24 * HOUR),
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
             registry_token_lifetime: HOUR,

@@ -50,3 +50,13 @@ pub fn list(
         }
     }
 }
+
+/// The statement of [`forget`]. A test checks its query plan.
+pub(crate) const FORGET_SQL: &str = "DELETE FROM events WHERE id IN
+     (SELECT id FROM events WHERE id < ?1 ORDER BY id LIMIT ?2)";
+
+/// Deletes up to `limit` events that were written before a time. Returns the number of events deleted.
+pub fn forget(tx: &mut Tx<'_>, before: i64, limit: i64) -> Result<u64, MetaError> {
+    // The ids of events rise with the time at which they are written.
+    tx.execute(FORGET_SQL, params![&Id::first_at(before), limit])
+}

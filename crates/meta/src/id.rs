@@ -31,6 +31,14 @@ impl Id {
         Self(Uuid::new_v4().into_bytes())
     }
 
+    /// Returns the id that sorts before all ids of [`Id::new`] made at this time (in microseconds since 1970) or later.
+    pub fn first_at(time: i64) -> Self {
+        let millis = u64::try_from(time / 1_000).unwrap_or_default();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self(bytes)
+    }
+
     /// Returns the bytes of the id.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0
@@ -96,6 +104,14 @@ mod tests {
     fn new_ids_rise() {
         let ids: Vec<_> = (0..1_000).map(|_| Id::new()).collect();
         assert!(ids.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()));
+    }
+
+    #[test]
+    fn the_first_id_of_a_time_is_between_those_before_and_after() {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let (now, id) = (now.as_micros() as i64, Id::new());
+        assert!(Id::first_at(now) <= id && id < Id::first_at(now + 60_000_000));
+        assert_eq!(Id::first_at(0), Id([0; 16]));
     }
 
     #[test]

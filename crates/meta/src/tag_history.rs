@@ -41,3 +41,35 @@ pub fn list(tx: &mut Tx<'_>, query: HistoryQuery<'_>) -> Result<Vec<(Id, TagChan
         Some(tag) => tx.query(LIST_SQL[1], params![package, last, limit, tag], read),
     }
 }
+
+/// An old change of a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldChange {
+    /// The id of the change.
+    pub id: Id,
+    /// True if the tag was changed again since.
+    pub is_superseded: bool,
+}
+
+/// The statement of [`list_old`]. A test checks its query plan.
+pub(crate) const OLD_SQL: &str = "SELECT few.id, EXISTS (SELECT 1 FROM tag_history n
+       WHERE n.package_id = few.package_id AND n.tag = few.tag AND n.id > few.id)
+     FROM (SELECT id, package_id, tag FROM tag_history WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3) few
+     ORDER BY few.id";
+
+/// Returns up to `limit` changes of tags that came after the change `last` and before a time, in their order.
+pub fn list_old(
+    tx: &mut Tx<'_>,
+    last: &Id,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<OldChange>, MetaError> {
+    tx.query(OLD_SQL, params![last, &Id::first_at(before), limit], |row| {
+        Ok(OldChange { id: row.id(0)?, is_superseded: row.bool(1)? })
+    })
+}
+
+/// Deletes a change of a tag from the history.
+pub fn forget(tx: &mut Tx<'_>, change: &Id) -> Result<u64, MetaError> {
+    tx.execute("DELETE FROM tag_history WHERE id = ?1", params![change])
+}

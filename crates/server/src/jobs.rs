@@ -27,6 +27,9 @@ const POLL_PERIOD: Duration = Duration::from_secs(1);
 /// The interval at which the scrub asks for copies that are due to be checked.
 const SCRUB_PERIOD: Duration = Duration::from_secs(60);
 
+/// The interval at which events and changes of tags are looked for that are too old.
+const HISTORY_PERIOD: Duration = Duration::from_secs(3600);
+
 /// The interval at which the files of the certificate are checked for changes.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(2);
 
@@ -83,6 +86,7 @@ pub(crate) fn start(
     jobs.every(gc_period, collect);
     jobs.every(cleanup_period, move |context| clean(context, cleanup_period));
     jobs.every(eviction_period, evict);
+    jobs.every(HISTORY_PERIOD, forget_history);
     jobs.every(SCRUB_PERIOD, move |context| scrub(context, scrub_rate));
     if let Some(tls) = tls {
         set_certificate_expiry(&jobs.context.app, &tls);
@@ -203,6 +207,14 @@ async fn evict(context: JobContext) {
     match app.engine.evict(|| context.unless_stopping()).await {
         Ok(report) => app.metrics.versions_evicted(report.versions, report.bytes),
         Err(error) => tracing::warn!(%error, "eviction stopped and will be repeated: {error}"),
+    }
+}
+
+/// Deletes events and changes of tags that are older than they are kept.
+async fn forget_history(context: JobContext) {
+    let forgotten = context.app.engine.forget_history(|| context.unless_stopping());
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, "old events could not all be deleted yet: {error}");
     }
 }
 

@@ -139,6 +139,34 @@ async fn activity_is_listed_by_image_actor_kind_and_time() {
 }
 
 #[tokio::test]
+async fn old_history_goes_but_for_the_last_change_of_each_tag() {
+    const DAY: i64 = 24 * 60;
+    for registry in TestRegistry::on_each_database(|_| ()).await {
+        change_tags(&registry).await;
+        let scope = || ActivityScope::Repository(repository_name());
+        let all = activity(&registry, scope(), ActivityFilter::default()).await;
+        registry.clock.advance_minutes(399 * DAY);
+        registry.forget_history().await;
+        assert_eq!(activity(&registry, scope(), ActivityFilter::default()).await, all);
+        assert_eq!(history(&registry, None).await.len(), 5);
+        registry.clock.advance_minutes(2 * DAY);
+        registry.forget_history().await;
+        assert_eq!(activity(&registry, scope(), ActivityFilter::default()).await, []);
+        let left = history(&registry, None).await;
+        let left: Vec<_> = left.iter().map(|one| (one.tag.as_str(), one.way)).collect();
+        assert_eq!(left, [("old", ChangeWay::Push), ("latest", ChangeWay::Restore)]);
+        registry.delete().await;
+    }
+    for registry in TestRegistry::on_each_database(|settings| settings.history_kept = None).await {
+        change_tags(&registry).await;
+        registry.clock.advance_minutes(9_999 * DAY);
+        registry.forget_history().await;
+        assert_eq!(history(&registry, None).await.len(), 5);
+        registry.delete().await;
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_image_keeps_its_events_and_a_new_repository_has_none() {
     for registry in TestRegistry::on_each_database(|_| ()).await {
         change_tags(&registry).await;

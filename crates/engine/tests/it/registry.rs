@@ -153,6 +153,11 @@ impl TestRegistry {
         self.engine.open(&caller, &target).await.expect("everything is allowed")
     }
 
+    pub(crate) async fn forget_history(&self) {
+        let forgotten = self.engine.forget_history(|| ControlFlow::Continue(()));
+        forgotten.await.expect("writable");
+    }
+
     pub(crate) fn clock_now(&self) -> i64 {
         self.clock.now()
     }

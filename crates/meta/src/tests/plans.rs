@@ -117,6 +117,8 @@ on_each! {
         check(db, cache_limits::BLOBS_SQL, &[id, text, limit]).await;
         check(db, tag_history::LIST_SQL[0], &[id, id, limit]).await;
         check(db, tag_history::LIST_SQL[1], &[id, id, limit, text]).await;
+        check(db, tag_history::OLD_SQL, &[id, id, limit]).await;
+        check(db, activity::FORGET_SQL, &[id, limit]).await;
         check(db, activity::LIST_SQL[0], &[id, limit, id, limit]).await;
         check(db, activity::LIST_SQL[1], &[id, limit, id, limit, text]).await;
         check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;

@@ -52,6 +52,8 @@ pub struct Config {
     pub cleanup: CleanupSettings,
     /// The settings of what remote repositories keep, and for how long.
     pub cache: CacheSettings,
+    /// The record of what happened.
+    pub events: EventSettings,
     /// Checks of stored bytes.
     pub blobs: BlobSettings,
     /// Repositories that appear on push.
@@ -167,6 +169,14 @@ pub struct CacheSettings {
     pub fresh_for: DurationSetting,
     /// The time for which a pull of a cached tag waits for the upstream's word.
     pub revalidation_timeout: DurationSetting,
+}
+
+/// The record of what happened.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// The time for which events and changes of tags are kept. Zero: for ever.
+    pub keep: DurationSetting,
 }
 
 /// Checks of stored bytes.
@@ -305,6 +315,7 @@ impl Default for Config {
                 fresh_for: DurationSetting::seconds(3600),
                 revalidation_timeout: DurationSetting::seconds(2),
             },
+            events: EventSettings { keep: DurationSetting::days(400) },
             blobs: BlobSettings {
                 verify_after: DurationSetting::days(7),
                 scrub_rate: MemorySetting::mebibytes(16),
@@ -339,6 +350,12 @@ impl Default for CleanupSettings {
 impl Default for CacheSettings {
     fn default() -> Self {
         Config::default().cache
+    }
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Config::default().events
     }
 }
 
