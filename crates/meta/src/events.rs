@@ -65,10 +65,24 @@ pub enum EventAction {
     DeleteSecretVersion,
     /// A secret was deleted, with all versions.
     DeleteSecret,
+    /// A person was added.
+    AddUser,
+    /// A person was disabled, and their sessions were ended.
+    DisableUser,
+    /// A person was enabled.
+    EnableUser,
+    /// A link was made, by which a person sets a new password.
+    ResetPassword,
+    /// A person set a password, and their sessions were ended.
+    SetPassword,
+    /// A person signed in.
+    SignIn,
+    /// Sessions of a person were ended.
+    EndSessions,
 }
 
 impl EventAction {
-    const ALL: [Self; 29] = [
+    const ALL: [Self; 36] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -98,6 +112,13 @@ impl EventAction {
         Self::DisableSecretVersion,
         Self::DeleteSecretVersion,
         Self::DeleteSecret,
+        Self::AddUser,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::ResetPassword,
+        Self::SetPassword,
+        Self::SignIn,
+        Self::EndSessions,
     ];
 
     /// Returns the name of the action in the database.
@@ -132,6 +153,13 @@ impl EventAction {
             Self::DisableSecretVersion => "disable-secret-version",
             Self::DeleteSecretVersion => "delete-secret-version",
             Self::DeleteSecret => "delete-secret",
+            Self::AddUser => "add-user",
+            Self::DisableUser => "disable-user",
+            Self::EnableUser => "enable-user",
+            Self::ResetPassword => "reset-password",
+            Self::SetPassword => "set-password",
+            Self::SignIn => "sign-in",
+            Self::EndSessions => "end-sessions",
         }
     }
 

@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0019_cache_limits",
         sql: include_str!("../migrations/0019_cache_limits.sql"),
     },
+    Migration { name: "0020_people", sql: include_str!("../migrations/0020_people.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

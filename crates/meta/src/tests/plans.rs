@@ -5,7 +5,7 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, attachments, blobs, cache_limits, cleanups, complete_list,
     files, gc_queue, images, operations, outbox, packages, repositories, revoked_tokens, rules,
-    secrets, tags, uploads, upstream_tags, upstreams, versions,
+    secrets, sessions, tags, uploads, upstream_tags, upstreams, users, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -101,6 +101,12 @@ on_each! {
         check(db, secrets::LIST_SQL, &[text, text, limit]).await;
         check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
         check(db, secrets::USERS_SQL, &[text, text, limit]).await;
+        check(db, users::LIST_SQL, &[text, limit]).await;
+        check(db, users::EXPIRED_LINKS_SQL, &[limit]).await;
+        check(db, sessions::LIST_SQL, &[id, limit]).await;
+        for sql in sessions::ENDED_SQL {
+            check(db, sql, &[limit]).await;
+        }
         check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
         check(db, packages::DELETING_SQL, &[id, text]).await;
         check(db, cache_limits::NEXT_SQL, &[id]).await;
