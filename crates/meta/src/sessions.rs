@@ -98,16 +98,11 @@ pub fn delete(tx: &mut Tx<'_>, user: &Id, id: &Id) -> Result<u64, MetaError> {
 }
 
 /// Ends all sessions of a person, perhaps except one. Returns the number of sessions ended.
-pub fn delete_all(
-    tx: &mut Tx<'_>,
-    user: &Id,
-    except: Option<&Id>,
-) -> Result<u64, MetaError> {
+pub fn delete_all(tx: &mut Tx<'_>, user: &Id, except: Option<&Id>) -> Result<u64, MetaError> {
     match except {
-        Some(kept) => tx.execute(
-            "DELETE FROM sessions WHERE user_id = ?1 AND id <> ?2",
-            params![user, kept],
-        ),
+        Some(kept) => {
+            tx.execute("DELETE FROM sessions WHERE user_id = ?1 AND id <> ?2", params![user, kept])
+        }
         None => tx.execute("DELETE FROM sessions WHERE user_id = ?1", params![user]),
     }
 }

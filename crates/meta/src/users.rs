@@ -88,12 +88,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &UserRow) -> Result<bool, MetaError> {
 }
 
 /// Disables or enables a person. Returns the number of people changed, 0 or 1.
-pub fn set_disabled(
-    tx: &mut Tx<'_>,
-    id: &Id,
-    disabled: bool,
-    now: i64,
-) -> Result<u64, MetaError> {
+pub fn set_disabled(tx: &mut Tx<'_>, id: &Id, disabled: bool, now: i64) -> Result<u64, MetaError> {
     tx.execute(
         "UPDATE users SET disabled = ?2, updated_at = ?3 WHERE id = ?1",
         params![id, disabled, now],
@@ -101,12 +96,7 @@ pub fn set_disabled(
 }
 
 /// Sets the hash of a person's password. Returns the number of people changed, 0 or 1.
-pub fn set_password_hash(
-    tx: &mut Tx<'_>,
-    id: &Id,
-    hash: &str,
-    now: i64,
-) -> Result<u64, MetaError> {
+pub fn set_password_hash(tx: &mut Tx<'_>, id: &Id, hash: &str, now: i64) -> Result<u64, MetaError> {
     tx.execute(
         "UPDATE users SET password_hash = ?2, updated_at = ?3 WHERE id = ?1",
         params![id, hash, now],
@@ -138,10 +128,7 @@ pub fn set_link(
 }
 
 /// Returns the link with this hash of its token.
-pub fn find_link(
-    tx: &mut Tx<'_>,
-    token_hash: &[u8],
-) -> Result<Option<PasswordLinkRow>, MetaError> {
+pub fn find_link(tx: &mut Tx<'_>, token_hash: &[u8]) -> Result<Option<PasswordLinkRow>, MetaError> {
     tx.query_first(
         "SELECT user_id, expires_at FROM password_links WHERE token_hash = ?1",
         params![token_hash],
