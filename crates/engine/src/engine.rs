@@ -70,8 +70,8 @@ impl Engine {
         settings: Settings,
         master: MasterKey,
     ) -> Self {
-        let lifetime = settings.registry_token_lifetime;
-        let identity = Identity::new(meta.clone(), clock.clone(), master, lifetime);
+        let identity =
+            Identity::new(meta.clone(), clock.clone(), master, settings.identity.clone());
         Self(Arc::new(Inner {
             cache_reads: CacheReads::new(clock.clone()),
             meta,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use identity::IdentitySettings;
+
 use crate::disk_room::DiskReserve;
 use crate::upstream_registry::{NoUpstreams, UpstreamRegistry};
 use crate::webhook::Webhook;
@@ -36,8 +38,8 @@ pub struct Settings {
     pub verify_after: Duration,
     /// The memory that all uploads share, in bytes.
     pub upload_memory: usize,
-    /// The lifetime of a registry token, unless the credential ends sooner.
-    pub registry_token_lifetime: Duration,
+    /// The settings of credentials and sessions.
+    pub identity: IdentitySettings,
     /// The webhooks that are told of changes.
     pub webhooks: Arc<[Webhook]>,
     /// The way to the registries that remote repositories fetch from.
@@ -61,7 +63,7 @@ impl Default for Settings {
             history_kept: Some(400 * 24 * HOUR),
             verify_after: 7 * 24 * HOUR,
             upload_memory: 24 << 20,
-            registry_token_lifetime: HOUR,
+            identity: IdentitySettings::default(),
             webhooks: Arc::default(),
             upstreams: Arc::new(NoUpstreams),
         }

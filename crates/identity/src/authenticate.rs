@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use meta::{Id, Tx};
 use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use model::oauth_scopes::OauthScopes;
 use model::principal::Principal;
@@ -81,7 +82,7 @@ impl Identity {
     }
 
     /// Returns the epoch under which a credential that is checked now goes into the cache.
-    async fn security_epoch(&self) -> Result<SecurityEpoch, IdentityError> {
+    pub(crate) async fn security_epoch(&self) -> Result<SecurityEpoch, IdentityError> {
         Ok(SecurityEpoch {
             epoch: self.epoch().await?,
             generation: self.revocation_generation().await?,
@@ -176,13 +177,9 @@ impl Identity {
                     .filter(|key| !key.disabled && key.valid_before > at);
                 key.ok_or(CredentialError::KeyDisabled)?;
             }
-            if let Principal::ServiceAccount(email) = &principal {
-                let account = meta::accounts::find_enabled(tx, email.as_str())?
-                    .filter(|account| Some(&account.unique_id) == authenticated_by.uid.as_ref());
-                account.ok_or(CredentialError::AccountDisabled)?;
-            }
-            for unique_id in &authenticated_by.provenance.accounts {
-                if !meta::accounts::is_enabled(tx, unique_id)? {
+            check_holder(tx, &principal, &authenticated_by)?;
+            for uid in &authenticated_by.provenance.accounts {
+                if !is_enabled(tx, uid)? {
                     return Err(CredentialError::AccountDisabled.into());
                 }
             }
@@ -212,6 +209,42 @@ impl Identity {
         let oauth_scopes =
             assertion.scope.as_deref().map_or(OauthScopes::UNLIMITED, OauthScopes::parse);
         Ok(Caller { oauth_scopes, ..Caller::of_account(subject, Some(assertion.exp)) })
+    }
+}
+
+/// Checks that the account or person that a credential is of is enabled, and still the one that signed in. A person's
+/// session must not have been ended.
+fn check_holder(
+    tx: &mut Tx<'_>,
+    principal: &Principal,
+    authenticated_by: &AuthenticatedBy,
+) -> Result<(), IdentityError> {
+    let uid = match principal {
+        Principal::ServiceAccount(email) => {
+            meta::accounts::find_enabled(tx, email.as_str())?.map(|account| account.unique_id)
+        }
+        Principal::User(email) => {
+            let user = meta::users::find(tx, email)?.filter(|user| !user.disabled);
+            user.map(|user| user.id.to_string())
+        }
+        Principal::Anonymous | Principal::System(_) => return Ok(()),
+    };
+    if uid.is_none() || uid != authenticated_by.uid {
+        return Err(CredentialError::AccountDisabled.into());
+    }
+    match &authenticated_by.session {
+        Some(session) if !meta::sessions::exists(tx, session)? => {
+            Err(CredentialError::Revoked.into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns whether the account or person with this unique id is enabled.
+fn is_enabled(tx: &mut Tx<'_>, uid: &str) -> Result<bool, IdentityError> {
+    match uid.parse::<Id>() {
+        Ok(id) => Ok(meta::users::find_by_id(tx, &id)?.is_some_and(|user| !user.disabled)),
+        Err(_) => Ok(meta::accounts::is_enabled(tx, uid)?),
     }
 }
 

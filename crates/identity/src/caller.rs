@@ -88,6 +88,14 @@ impl Caller {
         }
     }
 
+    /// Returns the caller for a person who is signed in, with these ids.
+    pub(crate) fn of_person(principal: Principal, authenticated_by: AuthenticatedBy) -> Self {
+        Self {
+            authenticated_by: Arc::new(authenticated_by),
+            ..Self::new(principal, AuthorizationMode::Policies)
+        }
+    }
+
     /// Returns the error for a permission that the caller lacks on a resource.
     pub fn denied(&self, permission: Permission, resource: &Resource) -> IdentityError {
         if !self.oauth_scopes.allows(permission) {
@@ -114,6 +122,8 @@ impl Caller {
 pub struct AuthenticatedBy {
     pub(crate) uid: Option<String>,
     pub(crate) key: Option<String>,
+    /// The session of a person that the caller sent. A token that is made for the caller does not depend on it.
+    pub(crate) session: Option<meta::Id>,
     /// The id of our own token that the caller sent.
     pub(crate) token: Option<String>,
     /// The id of the token that our own token was made from.

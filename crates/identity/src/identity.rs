@@ -1,7 +1,7 @@
 //! [`Identity`]: the state that authentication, tokens and policies share in one process.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use meta::{Meta, Tx, epochs};
 use model::digest::Digest;
@@ -11,9 +11,13 @@ use crate::caller::CachedCaller;
 use crate::clock::Clock;
 use crate::credentials::crypto::MasterKey;
 use crate::error::IdentityError;
+use crate::people::password_hash::PasswordHasher;
+use crate::people::sign_in_delays::SignInDelays;
+use crate::people::signed_in::CachedSession;
 use crate::policies::access_epoch::AccessEpoch;
 use crate::policies::cached::CachedPolicy;
 use crate::policies::epoch_cache::{EpochCache, MAX_GENERATION_AGE};
+use crate::settings::IdentitySettings;
 use crate::tokens::revoked::RevokedTokens;
 use crate::tokens::signing_keys::SigningKeys;
 
@@ -27,17 +31,20 @@ pub struct IdentityState {
     pub(crate) clock: Arc<dyn Clock>,
     /// The key that opens the private keys in the database.
     pub(crate) master: MasterKey,
-    /// The lifetime of a registry token, unless the credential that it is made from ends sooner.
-    pub(crate) registry_token_lifetime: Duration,
+    pub(crate) settings: IdentitySettings,
     pub(crate) epoch: AccessEpoch,
     pub(crate) signing_keys: EpochCache<(), Arc<SigningKeys>>,
     pub(crate) policies: EpochCache<String, CachedPolicy>,
     /// Authenticated callers, by the hash of the credential, so that no credential is kept. This cache is smaller than
     /// the others: anybody may get a token that names very many images, and its caller takes some 20 KiB.
     pub(crate) callers: EpochCache<Digest, CachedCaller, 1_000>,
+    /// The people who are signed in, by the hashes of their sessions' secrets.
+    pub(crate) sessions: EpochCache<Digest, CachedSession>,
     pub(crate) revoked: RevokedTokens,
     /// The right to make a key, for two at a time: the threads that make keys also read and sync files.
     pub(crate) making_keys: Semaphore,
+    pub(crate) passwords: PasswordHasher,
+    pub(crate) sign_in_delays: SignInDelays,
 }
 
 impl std::ops::Deref for Identity {
@@ -53,19 +60,22 @@ impl Identity {
         meta: Meta,
         clock: Arc<dyn Clock>,
         master: MasterKey,
-        registry_token_lifetime: Duration,
+        settings: IdentitySettings,
     ) -> Self {
         Self(Arc::new(IdentityState {
             meta,
             clock,
             master,
-            registry_token_lifetime,
+            settings,
             epoch: AccessEpoch::default(),
             signing_keys: EpochCache::default(),
             policies: EpochCache::default(),
             callers: EpochCache::default(),
+            sessions: EpochCache::default(),
             revoked: RevokedTokens::default(),
             making_keys: Semaphore::new(2),
+            passwords: PasswordHasher::default(),
+            sign_in_delays: SignInDelays::default(),
         }))
     }
 
@@ -74,6 +84,7 @@ impl Identity {
     pub async fn poll_epoch(&self) -> Result<i64, IdentityError> {
         self.callers.drop_unused(MAX_GENERATION_AGE);
         self.policies.drop_unused(MAX_GENERATION_AGE);
+        self.sessions.drop_unused(MAX_GENERATION_AGE);
         let started = Instant::now();
         let epoch = self.read_by_key(|tx| Ok(epochs::get(tx, epochs::ACCESS)?)).await?;
         self.epoch.record(epoch, started);

@@ -6,7 +6,8 @@
 //! - `credentials`: key files, JSON Web Tokens, the cryptographic library;
 //! - `policies`: the decision whether a caller has a permission, and its caches;
 //! - `tokens`: the registry's own tokens, their exchange and revocation, impersonation;
-//! - `accounts`: service accounts and their keys, projects, secrets, the first owner.
+//! - `accounts`: service accounts and their keys, projects, secrets, the first owner;
+//! - `people`: people with a password, their sessions, the administrators of the settings.
 
 mod accounts;
 mod admitted;
@@ -17,7 +18,9 @@ mod credentials;
 mod error;
 mod identity;
 mod page_token;
+mod people;
 mod policies;
+mod settings;
 mod tokens;
 
 pub use accounts::first_owner::{FirstOwner, OPERATOR_PRINCIPAL, RestoredOwner};
@@ -39,8 +42,17 @@ pub use error::{CredentialError, IdentityError, JwtError, WrongTokenTimes};
 pub use identity::Identity;
 pub use meta::accounts::{AccountKeyRow, AccountRow};
 pub use meta::change_way::ChangeWay;
+pub use people::admins::{AdminChanges, SETTINGS_PRINCIPAL};
+pub use people::password_links::{
+    IssuedLink, PasswordLink, PasswordLinkError, PasswordProblem, PasswordPurpose,
+};
+pub use people::sessions::SessionSummary;
+pub use people::sign_in::{NewSession, SessionDevice, SignInError, SignInRequest};
+pub use people::signed_in::{SessionId, SessionUse, SignedInPerson};
+pub use people::users::{AddedUser, DisabledUser, NewUser, UserSummary};
 pub use policies::epoch_cache::EpochCache;
 pub use policies::evaluate::StoredPolicy;
+pub use settings::{IdentitySettings, SessionLimits};
 pub use tokens::exchange::{AssertionAnswer, IdTokenRequest, TokenIntrospection};
 pub use tokens::impersonation::{ImpersonationChain, JwtSigner};
 pub use tokens::issue::IssuedToken;

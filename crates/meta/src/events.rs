@@ -66,11 +66,25 @@ pub enum EventAction {
     DeleteSecretVersion,
     /// A secret was deleted, with all versions.
     DeleteSecret,
+    /// A person was added.
+    AddUser,
+    /// A person was disabled, and their sessions were ended.
+    DisableUser,
+    /// A person was enabled.
+    EnableUser,
+    /// A link was made, by which a person sets a new password.
+    ResetPassword,
+    /// A person set a password, and their sessions were ended.
+    SetPassword,
+    /// A person signed in.
+    SignIn,
+    /// Sessions of a person were ended.
+    EndSessions,
 }
 
 impl EventAction {
     /// All kinds of changes.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 36] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -100,6 +114,13 @@ impl EventAction {
         Self::DisableSecretVersion,
         Self::DeleteSecretVersion,
         Self::DeleteSecret,
+        Self::AddUser,
+        Self::DisableUser,
+        Self::EnableUser,
+        Self::ResetPassword,
+        Self::SetPassword,
+        Self::SignIn,
+        Self::EndSessions,
     ];
 
     /// Returns the name of the action in the database.
@@ -134,6 +155,13 @@ impl EventAction {
             Self::DisableSecretVersion => "disable-secret-version",
             Self::DeleteSecretVersion => "delete-secret-version",
             Self::DeleteSecret => "delete-secret",
+            Self::AddUser => "add-user",
+            Self::DisableUser => "disable-user",
+            Self::EnableUser => "enable-user",
+            Self::ResetPassword => "reset-password",
+            Self::SetPassword => "set-password",
+            Self::SignIn => "sign-in",
+            Self::EndSessions => "end-sessions",
         }
     }
 

@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0019_cache_limits",
         sql: include_str!("../migrations/0019_cache_limits.sql"),
     },
+    Migration { name: "0020_people", sql: include_str!("../migrations/0020_people.sql") },
     Migration {
         name: "0021_tags_by_time",
         sql: include_str!("../migrations/0021_tags_by_time.sql"),

@@ -7,6 +7,7 @@ mod guards;
 mod log;
 mod outbox;
 mod outcomes;
+mod people;
 mod plans;
 mod pushes;
 mod removals;

@@ -131,6 +131,26 @@ impl IamPolicy {
         self.bindings.retain(|binding| !binding.members.is_empty());
     }
 
+    /// Takes a role from a member. A binding without members is deleted.
+    pub fn unbind_role(&mut self, role: &str, member: &PolicyMember) {
+        for binding in self.bindings.iter_mut().filter(|binding| binding.role.name == role) {
+            binding.members.retain(|own| own != member);
+        }
+        self.bindings.retain(|binding| !binding.members.is_empty());
+    }
+
+    /// Returns whether a member has a role by name, and not as one of a set of principals.
+    pub fn has_member(&self, role: &str, member: &PolicyMember) -> bool {
+        let mut bindings = self.bindings.iter().filter(|binding| binding.role.name == role);
+        bindings.any(|binding| binding.members.contains(member))
+    }
+
+    /// Checks that the policy names no more members than [`IamPolicy::new`] takes. A larger one could not be read again.
+    pub fn check_size(&self) -> Result<(), PolicyError> {
+        let members = self.bindings.iter().map(|binding| binding.members.len()).sum::<usize>();
+        if members > MAX_MEMBERS { Err(PolicyError::TooManyMembers) } else { Ok(()) }
+    }
+
     /// Returns whether this policy allows a permission to a principal. The policies of other resources may allow it
     /// too.
     pub fn allows(&self, principal: &Principal, permission: Permission) -> bool {
@@ -234,6 +254,32 @@ mod tests {
             policy.to_json(),
             r#"[{"role":"roles/viewer","members":["user:b@example.com"]}]"#
         );
+    }
+
+    #[test]
+    fn a_role_is_taken_alone() {
+        let mut policy = IamPolicy::new(&[
+            binding("roles/owner", &["user:a@example.com"]),
+            binding("roles/viewer", &["user:a@example.com", "user:b@example.com"]),
+        ])
+        .expect("valid");
+        let member: PolicyMember = "user:a@example.com".parse().expect("valid");
+        assert!(policy.has_member("roles/owner", &member));
+        policy.unbind_role("roles/owner", &member);
+        assert!(!policy.has_member("roles/owner", &member));
+        assert!(policy.has_member("roles/viewer", &member));
+        assert_eq!(policy.bindings().len(), 1);
+    }
+
+    #[test]
+    fn a_policy_that_grows_too_large_is_noticed() {
+        let mut policy = IamPolicy::default();
+        let role = role::find_role("roles/viewer").expect("predefined");
+        for number in 0..=MAX_MEMBERS {
+            assert_eq!(policy.check_size(), Ok(()));
+            policy.bind(role, format!("user:u{number}@example.com").parse().expect("valid"));
+        }
+        assert_eq!(policy.check_size(), Err(PolicyError::TooManyMembers));
     }
 
     #[test]

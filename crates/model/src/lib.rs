@@ -8,6 +8,7 @@ pub mod artifact_name;
 pub mod attachment;
 pub mod byte_range;
 pub mod cleanup;
+pub mod client_network;
 pub mod digest;
 pub mod iam_policy;
 pub mod image_config;

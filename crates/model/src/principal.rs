@@ -19,6 +19,9 @@ pub enum PrincipalError {
         "{0:?} is not the address of a service account: it must be NAME@PROJECT.iam.gserviceaccount.com"
     )]
     Account(String),
+    /// The text is not the address of a person.
+    #[error("{0:?} is not the e-mail address of a person: it must be NAME@DOMAIN")]
+    User(String),
     /// The text is not the id of a service account.
     #[error(
         "account id {0:?} is not valid: 6 to 30 lower-case letters, digits and hyphens, beginning with a letter and ending with a letter or digit"
@@ -86,6 +89,47 @@ impl FromStr for AccountEmail {
 }
 
 impl fmt::Display for AccountEmail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The e-mail address of a person, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserEmail(Arc<str>);
+
+impl UserEmail {
+    /// Returns the address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the person as one that makes requests.
+    pub fn principal(&self) -> Principal {
+        Principal::User(self.0.clone())
+    }
+
+    /// Returns the person as a member of policies.
+    pub fn member(&self) -> PolicyMember {
+        PolicyMember::User(self.0.clone())
+    }
+}
+
+impl FromStr for UserEmail {
+    type Err = PrincipalError;
+
+    /// Parses an address in any case. An address of service accounts is none of a person: where only addresses are shown,
+    /// a person could be taken for an account.
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        let lower = text.to_ascii_lowercase();
+        if is_email(&lower) && !lower.ends_with(".gserviceaccount.com") {
+            return Ok(Self(lower.into()));
+        }
+        Err(PrincipalError::User(text.chars().take(100).collect()))
+    }
+}
+
+impl fmt::Display for UserEmail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -276,6 +320,20 @@ mod tests {
     fn addresses_are_compared_in_lower_case() {
         let member: PolicyMember = "user:Somebody@Example.com".parse().expect("valid");
         assert!(member.includes(&Principal::User("somebody@example.com".into())));
+    }
+
+    #[test]
+    fn addresses_of_people() {
+        let parsed = |text: &str| text.parse::<UserEmail>();
+        let email = parsed("Alice@Example.com").expect("valid");
+        assert_eq!(email.as_str(), "alice@example.com");
+        assert_eq!(email.principal().to_string(), "user:alice@example.com");
+        assert_eq!(email.member().to_string(), "user:alice@example.com");
+        for text in ["", "alice", "@example.com", "alice@", "a@b@c", "a b@c", "user:a@example.com"]
+        {
+            assert_eq!(parsed(text), Err(PrincipalError::User(text.to_owned())));
+        }
+        assert!(parsed("builder@my-project.iam.gserviceaccount.com").is_err());
     }
 
     #[test]

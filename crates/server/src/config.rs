@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use identity::{IdentitySettings, SessionLimits};
 use model::name::{Location, ProjectId};
 use model::principal::AccountEmail;
 use model::registry_host::RegistryMirror;
@@ -25,8 +26,8 @@ pub use listening::{OpsListen, parse_listen};
 pub use model::locations::LOCATIONS;
 pub use settings::{
     BlobSettings, CleanupSettings, Config, CorsSettings, EgressSettings, GcSettings,
-    MetadataSettings, MirrorSettings, NewRepositories, OnPush, TlsSettings, TokenSettings,
-    UpstreamSettings, WebhookSettings,
+    MetadataSettings, MirrorSettings, NewRepositories, OnPush, SessionSettings, TlsSettings,
+    TokenSettings, UpstreamSettings, WebhookSettings,
 };
 pub use web::settings::{AuditFile, AuditSettings, LimitSettings, LogFormat, LogSettings};
 pub use web::units::{DurationSetting, MemorySetting, NetworkSetting, ReserveSetting};
@@ -43,9 +44,12 @@ pub const KEYS: &[&str] = &[
     "default_location",
     "domains",
     "proxies",
+    "admins",
     "tls.certificate",
     "tls.key",
     "tokens.registry_lifetime",
+    "sessions.idle",
+    "sessions.lifetime",
     "metadata.listen",
     "metadata.account",
     "log.format",
@@ -234,6 +238,7 @@ impl Config {
             let text = "must be between 60s and 1h".to_owned();
             return Err(problem("tokens.registry_lifetime")(text));
         }
+        check::sessions(self.sessions)?;
         let positive = [
             ("limits.header_timeout", limits.header_timeout),
             ("limits.idle_timeout", limits.idle_timeout),
@@ -255,6 +260,7 @@ impl Config {
             check::domain(domain).map_err(problem("domains"))?;
         }
         check::mirrors(&self.mirror).map_err(problem("mirror"))?;
+        check::admins(&self.admins).map_err(problem("admins"))?;
         let project = self.first_project.parse::<ProjectId>();
         let quote = |error| format!("{:?}: {error}", self.first_project);
         project.map_err(quote).map_err(problem("first_project"))?;
@@ -289,6 +295,17 @@ impl Config {
         check::mirrors(&self.mirror).map_err(anyhow::Error::msg)
     }
 
+    /// Returns the settings of credentials and sessions.
+    fn identity_settings(&self) -> IdentitySettings {
+        let SessionSettings { idle, lifetime } = self.sessions;
+        IdentitySettings {
+            registry_token_lifetime: self.tokens.registry_lifetime.get(),
+            sessions: SessionLimits { idle: idle.get(), lifetime: lifetime.get() },
+            // They were checked when the settings were read.
+            admins: check::admins(&self.admins).unwrap_or_default().into(),
+        }
+    }
+
     /// Returns the settings of the engine. The webhooks are not among them: they are read apart.
     pub fn engine_settings(&self) -> engine::Settings {
         engine::Settings {
@@ -305,7 +322,7 @@ impl Config {
             revalidation_timeout: self.cache.revalidation_timeout.get(),
             verify_after: self.blobs.verify_after.get(),
             upload_memory: self.limits.upload_memory.get(),
-            registry_token_lifetime: self.tokens.registry_lifetime.get(),
+            identity: self.identity_settings(),
             webhooks: Arc::default(),
             upstreams: Arc::new(engine::NoUpstreams),
         }

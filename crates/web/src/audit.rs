@@ -25,6 +25,7 @@ use engine::CleanupStep;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use identity::Clock;
+use model::client_network::network;
 use model::name::RepositoryName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -36,7 +37,7 @@ pub use recorder::{AuditRecorder, RepositoryOf};
 
 use crate::layer::RequestInfo;
 use crate::layer::metrics::Metrics;
-use crate::layer::rate_limiter::{RateLimiter, network};
+use crate::layer::rate_limiter::RateLimiter;
 use crate::settings::{self, AuditFile};
 use file::{AuditOutput, AuditWriter};
 use recorder::AuditRecord;

@@ -16,8 +16,8 @@ use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::evaluate::{parse_stored, write_policy};
 
-/// The roles that the first account has on everything.
-const OWNER_ROLES: [&str; 3] = [
+/// The roles on the organization of everybody who administers everything, such as the first account.
+pub(crate) const OWNER_ROLES: [&str; 3] = [
     "roles/owner",
     "roles/resourcemanager.organizationAdmin",
     "roles/resourcemanager.projectCreator",

@@ -225,6 +225,7 @@ mod tests {
     use crate::caller::{AuthorizationMode, Caller};
     use crate::clock::SystemClock;
     use crate::credentials::crypto::MasterKey;
+    use crate::settings::IdentitySettings;
 
     const PROJECT: &str = "my-project";
     const FULL: &str = "full-account@my-project.iam.gserviceaccount.com";
@@ -234,8 +235,8 @@ mod tests {
         let meta =
             meta::Meta::open(meta::DatabaseLocation::SqliteMemory).await.expect("a database");
         let master = MasterKey::new(&MasterKey::generate());
-        let lifetime = Duration::from_secs(3600);
-        let identity = Identity::new(meta, Arc::new(SystemClock), master, lifetime);
+        let settings = IdentitySettings::default();
+        let identity = Identity::new(meta, Arc::new(SystemClock), master, settings);
         let email: AccountEmail = FULL.parse().expect("an address");
         let (account, own_key) = identity.generate_account(&email, "", "").await.expect("made");
         let writing = identity.write(move |tx| {

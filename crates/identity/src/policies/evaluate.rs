@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meta::events::{self, EventAction};
 use meta::policies::{self, PolicyRow};
-use meta::{Id, Tx, accounts, epochs, repositories};
+use meta::{Id, Tx, accounts, epochs, repositories, users};
 use model::iam_policy::{IamPolicy, RoleBinding};
 use model::permission::Permission;
 use model::principal::{AccountEmail, PolicyMember, Principal};
@@ -141,12 +141,13 @@ impl Identity {
         let writing = self.write(move |tx| {
             check_exists(tx, &resource)?;
             let name = resource.to_string();
-            if !etag.is_empty() && etag != parse_stored(policies::find(tx, &name)?)?.etag {
+            let stored = parse_stored(policies::find(tx, &name)?)?;
+            if !etag.is_empty() && etag != stored.etag {
                 return Err(IdentityError::Conflict(
                     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                 ));
             }
-            check_members(tx, &policy)?;
+            check_members(tx, &policy, &stored.policy, admitted.caller().mode)?;
             write_policy(tx, &name, &policy, now)?;
             if resource == Resource::Organization {
                 check_administrator(tx)?;
@@ -196,22 +197,41 @@ pub(crate) fn write_policy(
     policy: &IamPolicy,
     now: i64,
 ) -> Result<(), IdentityError> {
+    policy.check_size().map_err(|error| IdentityError::Precondition(error.to_string()))?;
     let stored =
         PolicyRow { bindings: policy.to_json(), etag: Id::random().to_bytes()[..8].to_vec() };
     policies::set(tx, resource, &stored, now)?;
     Ok(epochs::bump(tx, epochs::ACCESS)?)
 }
 
-/// Refuses members that are accounts which do not exist: a later account of that name would have the role at once.
-fn check_members(tx: &mut Tx<'_>, policy: &IamPolicy) -> Result<(), IdentityError> {
-    for member in policy.bindings().iter().flat_map(|binding| &binding.members) {
-        if let PolicyMember::ServiceAccount(email) = member
-            && accounts::find(tx, email.as_str())?.is_none()
-        {
-            return Err(IdentityError::InvalidArgument {
-                field: "policy",
-                problem: format!("Service account {email} does not exist."),
-            });
+/// Refuses members that do not exist: a later account or person of that name would have the role at once. A person whom
+/// the stored policy names for the same role may stay there. In development mode nobody has to exist, because nobody
+/// signs in.
+fn check_members(
+    tx: &mut Tx<'_>,
+    policy: &IamPolicy,
+    stored: &IamPolicy,
+    mode: AuthorizationMode,
+) -> Result<(), IdentityError> {
+    let unknown = |problem| Err(IdentityError::InvalidArgument { field: "policy", problem });
+    for binding in policy.bindings() {
+        for member in &binding.members {
+            match (member, mode) {
+                (PolicyMember::ServiceAccount(email), _)
+                    if accounts::find(tx, email.as_str())?.is_none() =>
+                {
+                    return unknown(format!("Service account {email} does not exist."));
+                }
+                (PolicyMember::User(email), AuthorizationMode::Policies)
+                    if !stored.has_member(binding.role.name, member)
+                        && users::find(tx, email)?.is_none() =>
+                {
+                    return unknown(format!(
+                        "User {email} does not exist. The operator of this registry adds people: berth users add {email}"
+                    ));
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -265,21 +285,40 @@ fn makes_administrators(binding: &RoleBinding) -> bool {
     binding.role.has_permission(resourcemanager::ORGANIZATIONS_SET_IAM_POLICY)
 }
 
-/// Refuses the transaction if nobody is left who can change the policy of the organization. Only an enabled account
-/// with an enabled key counts: people, and so groups and domains, cannot sign in yet.
+/// Refuses the transaction if nobody is left who can change the policy of the organization, as
+/// [`has_administrator`] has it.
 pub(crate) fn check_administrator(tx: &mut Tx<'_>) -> Result<(), IdentityError> {
+    if has_administrator(tx)? {
+        return Ok(());
+    }
+    Err(IdentityError::Precondition(
+        "an enabled account with an enabled key, or an enabled person with a password, must be left with roles/resourcemanager.organizationAdmin on the organization"
+            .to_owned(),
+    ))
+}
+
+/// Returns whether somebody can change the policy of the organization: an enabled account with an enabled key, or an
+/// enabled person with a password. Groups and domains do not count.
+pub(crate) fn has_administrator(tx: &mut Tx<'_>) -> Result<bool, IdentityError> {
     // In development mode, the organization has no policy, and everybody may do everything.
-    let Some(stored) = policies::find(tx, ORGANIZATION_NAME)? else { return Ok(()) };
+    let Some(stored) = policies::find(tx, ORGANIZATION_NAME)? else { return Ok(true) };
     let policy = parse_stored(Some(stored))?.policy;
     let bindings = policy.bindings().iter().filter(|binding| makes_administrators(binding));
     for member in bindings.flat_map(|binding| &binding.members) {
-        let PolicyMember::ServiceAccount(email) = member else { continue };
-        if accounts::find_enabled(tx, email.as_str())?.is_some() && has_usable_key(tx, email)? {
-            return Ok(());
+        let can_sign_in = match member {
+            PolicyMember::ServiceAccount(email) => {
+                accounts::find_enabled(tx, email.as_str())?.is_some() && has_usable_key(tx, email)?
+            }
+            PolicyMember::User(email) => users::find(tx, email)?
+                .is_some_and(|user| !user.disabled && user.password_hash.is_some()),
+            PolicyMember::Group(_)
+            | PolicyMember::Domain(_)
+            | PolicyMember::AllUsers
+            | PolicyMember::AllAuthenticatedUsers => false,
+        };
+        if can_sign_in {
+            return Ok(true);
         }
     }
-    Err(IdentityError::Precondition(
-        "an enabled account with an enabled key must be left with roles/resourcemanager.organizationAdmin on the organization"
-            .to_owned(),
-    ))
+    Ok(false)
 }

@@ -92,7 +92,7 @@ impl Identity {
             caller.authenticated_by.expires_at.map(|end| end - self.clock.now() / 1_000_000);
         let time_left = seconds_left
             .map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.max(1).unsigned_abs()));
-        let lifetime = self.registry_token_lifetime.min(time_left);
+        let lifetime = self.settings.registry_token_lifetime.min(time_left);
         let limits = TokenLimits {
             from: caller.authenticated_by.token.clone(),
             scope: caller.oauth_scopes.to_text(),

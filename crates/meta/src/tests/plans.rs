@@ -5,8 +5,8 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
     complete_list, files, gc_queue, images, operations, outbox, packages, repositories,
-    revoked_tokens, rules, secrets, tag_history, tag_table, tags, uploads, upstream_tags,
-    upstreams, versions,
+    revoked_tokens, rules, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags,
+    upstreams, users, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -110,6 +110,12 @@ on_each! {
         check(db, secrets::LIST_SQL, &[text, text, limit]).await;
         check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
         check(db, secrets::USERS_SQL, &[text, text, limit]).await;
+        check(db, users::LIST_SQL, &[text, limit]).await;
+        check(db, users::EXPIRED_LINKS_SQL, &[limit]).await;
+        check(db, sessions::LIST_SQL, &[id, limit]).await;
+        for sql in sessions::ENDED_SQL {
+            check(db, sql, &[limit]).await;
+        }
         check(db, uploads::OPEN_SQL, &[id, text, limit]).await;
         check(db, packages::DELETING_SQL, &[id, text]).await;
         check(db, cache_limits::NEXT_SQL, &[id]).await;

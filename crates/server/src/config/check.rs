@@ -1,14 +1,17 @@
 //! Checks of values that parse, but cannot work. Each check returns the problem of one value.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use model::locations::LOCATIONS;
 use model::name::{Location, RepositoryName};
+use model::principal::{PolicyMember, UserEmail};
 use model::registry_host::{
     MirrorName, RegistryMirror, domain_of_location_host, has_host_characters,
 };
 
-use super::settings::MirrorSettings;
+use super::SettingProblem;
+use super::settings::{MirrorSettings, SessionSettings};
 
 /// The most characters of a DNS name.
 const MAX_NAME_LENGTH: usize = 253;
@@ -136,6 +139,54 @@ pub(super) fn location(text: &str) -> Result<(), String> {
             ))
         }
         Ok(_) => Ok(()),
+    }
+}
+
+/// The most members of `admins`: each has several roles, and a policy has room for 1,500 members.
+const MAX_ADMINS: usize = 100;
+
+/// Reads the administrators, each only once.
+pub(super) fn admins(settings: &[String]) -> Result<Vec<PolicyMember>, String> {
+    if settings.len() > MAX_ADMINS {
+        return Err(format!("names more than {MAX_ADMINS} members"));
+    }
+    let mut admins = Vec::new();
+    for text in settings {
+        let member = match text.split_once(':') {
+            Some(("user", email)) => email.parse::<UserEmail>().map(|email| email.member()),
+            _ => text.parse::<PolicyMember>(),
+        };
+        match member.map_err(|error| format!("{text:?}: {error}"))? {
+            member @ (PolicyMember::User(_) | PolicyMember::ServiceAccount(_)) => {
+                if !admins.contains(&member) {
+                    admins.push(member);
+                }
+            }
+            PolicyMember::Group(_)
+            | PolicyMember::Domain(_)
+            | PolicyMember::AllUsers
+            | PolicyMember::AllAuthenticatedUsers => {
+                return Err(format!(
+                    "{text:?} is not one person or service account: write user:EMAIL or serviceAccount:EMAIL"
+                ));
+            }
+        }
+    }
+    Ok(admins)
+}
+
+/// Checks the lengths of sessions.
+pub(super) fn sessions(settings: SessionSettings) -> Result<(), SettingProblem> {
+    let (idle, lifetime) = (settings.idle.get(), settings.lifetime.get());
+    // A use is written down once a minute, so that a session may look unused for a minute too long.
+    if idle < Duration::from_secs(300) {
+        let text = "must be at least 5m".to_owned();
+        Err(SettingProblem { key: "sessions.idle", text })
+    } else if lifetime < idle || lifetime > Duration::from_secs(90 * 24 * 3600) {
+        let text = "must be between sessions.idle and 90d".to_owned();
+        Err(SettingProblem { key: "sessions.lifetime", text })
+    } else {
+        Ok(())
     }
 }
 

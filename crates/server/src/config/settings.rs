@@ -34,10 +34,14 @@ pub struct Config {
     pub domains: Vec<String>,
     /// Proxies whose `Forwarded` or `X-Forwarded-…` headers are believed.
     pub proxies: Vec<NetworkSetting>,
+    /// The people and service accounts that administer everything, as `user:EMAIL` and `serviceAccount:EMAIL`.
+    pub admins: Vec<String>,
     /// Encrypted connections.
     pub tls: TlsSettings,
     /// The tokens that the server issues.
     pub tokens: TokenSettings,
+    /// The sessions of people.
+    pub sessions: SessionSettings,
     /// The metadata server.
     pub metadata: MetadataSettings,
     /// The log.
@@ -116,6 +120,22 @@ pub struct TokenSettings {
 impl Default for TokenSettings {
     fn default() -> Self {
         Self { registry_lifetime: DurationSetting::seconds(3600) }
+    }
+}
+
+/// The sessions of people.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionSettings {
+    /// The time without a use after which a session ends.
+    pub idle: DurationSetting,
+    /// The time after the sign-in at which a session ends.
+    pub lifetime: DurationSetting,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { idle: DurationSetting::seconds(12 * 3600), lifetime: DurationSetting::days(7) }
     }
 }
 
@@ -301,8 +321,10 @@ impl Default for Config {
             default_location: "us-west1".to_owned(),
             domains: Vec::new(),
             proxies: Vec::new(),
+            admins: Vec::new(),
             tls: TlsSettings::default(),
             tokens: TokenSettings::default(),
+            sessions: SessionSettings::default(),
             metadata: MetadataSettings::default(),
             log: LogSettings::default(),
             audit: AuditSettings::default(),

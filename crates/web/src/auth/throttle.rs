@@ -8,10 +8,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use identity::{CredentialError, IdentityError};
+use model::client_network::network;
 
 use super::refusal::printable_claim;
 use crate::layer;
-use crate::layer::rate_limiter::{RateLimiter, network};
+use crate::layer::rate_limiter::RateLimiter;
 
 /// The wrong credentials that an address may send at once, before [`REFILL`] applies.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(1000).expect("more than nothing");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::rate_limiter::network;
+use model::client_network::network;
 
 /// The number of connections, or of requests by way of a proxy, of each network. Cheap to clone; every clone is the
 /// same count.

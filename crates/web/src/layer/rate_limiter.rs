@@ -1,7 +1,6 @@
 //! Limits for how often something is done, for each key.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -26,16 +25,5 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
             self.0.retain_recent();
         }
         (self.0.len() < MAX_KEYS).then(|| self.0.check_key(key).is_ok())
-    }
-}
-
-/// Returns the network of an address: an IPv4 address itself, or the /64 of an IPv6 address. A client that has one
-/// IPv6 address usually has all of its /64.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
