@@ -39,6 +39,13 @@ pub(crate) fn check_origin(headers: &HeaderMap, own: &str) -> Result<(), CsrfErr
     }
 }
 
+/// Returns a secret for the forms of a browser without a session.
+pub(crate) fn new_secret() -> String {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).expect("the system has random numbers");
+    URL_SAFE_NO_PAD.encode(secret)
+}
+
 /// The secret from which the tokens of one session are made.
 #[derive(Clone)]
 pub(crate) struct FormKey([u8; 32]);

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use engine::EngineError;
 use http::StatusCode;
-use identity::{CredentialError, IdentityError};
+use identity::{CredentialError, IdentityError, PasswordLinkError};
 use model::permission::Permission;
 
 use crate::csrf::CsrfError;
@@ -31,6 +31,8 @@ pub(crate) enum ConsoleError {
     Unavailable(String),
     /// The server refuses to do it.
     Refused(String),
+    /// The one-time link was used, has expired, or is wrong.
+    LinkUnusable,
     /// The caller has to wait after wrong credentials.
     TooMany,
     /// A fault of the server. The text is for the log.
@@ -40,6 +42,17 @@ pub(crate) enum ConsoleError {
 impl From<CsrfError> for ConsoleError {
     fn from(error: CsrfError) -> Self {
         Self::Csrf(error)
+    }
+}
+
+impl From<PasswordLinkError> for ConsoleError {
+    fn from(error: PasswordLinkError) -> Self {
+        match error {
+            PasswordLinkError::Unusable => Self::LinkUnusable,
+            PasswordLinkError::Unacceptable(problem) => Self::Invalid(problem.to_string()),
+            PasswordLinkError::Busy => Self::Unavailable(error.to_string()),
+            PasswordLinkError::Failed(error) => error.into(),
+        }
     }
 }
 
@@ -131,6 +144,9 @@ impl ConsoleError {
             Self::Refused(text) => (StatusCode::CONFLICT, t.refused, text, String::new()),
             Self::Unavailable(text) => {
                 (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, text, String::new())
+            }
+            Self::LinkUnusable => {
+                (StatusCode::GONE, t.refused, t.link_unusable.to_owned(), String::new())
             }
             Self::TooMany => {
                 (StatusCode::TOO_MANY_REQUESTS, t.refused, t.too_many.to_owned(), String::new())

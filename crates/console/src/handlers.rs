@@ -16,7 +16,7 @@ use crate::page::redirect;
 use crate::pages;
 use crate::query::Fields;
 use crate::request::ConsoleRequest;
-use crate::route::{ConsoleRoute, ImagePage, ProjectPage, RepositoryPage, VersionPage};
+use crate::route::{ConsoleRoute, ImagePage, RepositoryPage, VersionPage};
 use crate::{assets, front_door as front};
 
 /// `GET /console/`: the first page.
@@ -91,24 +91,22 @@ async fn answer(
         }
         ConsoleRoute::Language(language) => pages::language::choose(request, &language),
         ConsoleRoute::Search => pages::search::show(request).await,
-        ConsoleRoute::Project(project, page) => match page {
-            ProjectPage::Repositories => pages::repositories::show(request, project).await,
-            ProjectPage::Activity => Err(ConsoleError::NotFound),
-        },
+        ConsoleRoute::Project(project) => pages::repositories::show(request, project).await,
         ConsoleRoute::Repository(name, page) => match page {
             RepositoryPage::Images => pages::images::show(request, name).await,
             RepositoryPage::Connect => pages::connect::show(request, name).await,
-            RepositoryPage::Activity | RepositoryPage::ActivityCsv | RepositoryPage::Upstreams => {
-                Err(ConsoleError::NotFound)
-            }
+            RepositoryPage::Upstreams => pages::upstreams::show(request, name).await,
+            RepositoryPage::Activity => pages::activity::of_repository(request, name).await,
+            RepositoryPage::ActivityCsv => pages::activity::csv(request, name).await,
         },
         ConsoleRoute::Image(name, page) => match page {
             ImagePage::Tags => pages::tags::show(request, name).await,
-            ImagePage::Compare
-            | ImagePage::History
-            | ImagePage::ChangeTags
-            | ImagePage::Delete
-            | ImagePage::Activity => Err(ConsoleError::NotFound),
+            ImagePage::Compare => pages::compare::show(request, name).await,
+            ImagePage::History => pages::history::show(request, name).await,
+            ImagePage::ChangeTags => pages::change_tags::change(request, name, body).await,
+            ImagePage::Delete if is_post => pages::delete::delete(request, name, body).await,
+            ImagePage::Delete => pages::delete::show(request, name).await,
+            ImagePage::Activity => pages::activity::of_image(request, name).await,
         },
         ConsoleRoute::Tag(name, tag) => pages::version::by_tag(request, name, tag).await,
         ConsoleRoute::Version(name, page) => match page {
@@ -116,13 +114,15 @@ async fn answer(
             VersionPage::Manifest => pages::raw::manifest(request, name).await,
             VersionPage::Config => pages::raw::config(request, name).await,
         },
-        ConsoleRoute::SignIn
-        | ConsoleRoute::SignOut
-        | ConsoleRoute::Password(_)
-        | ConsoleRoute::You => {
-            let _ = (is_post, body);
-            Err(ConsoleError::NotFound)
+        ConsoleRoute::SignIn if is_post => pages::sign_in::sign_in(request, body).await,
+        ConsoleRoute::SignIn => pages::sign_in::show(request),
+        ConsoleRoute::SignOut => pages::sign_in::sign_out(request, body).await,
+        ConsoleRoute::Password(token) if is_post => {
+            pages::password::set(request, &token, body).await
         }
+        ConsoleRoute::Password(token) => pages::password::show(request, &token).await,
+        ConsoleRoute::You if is_post => pages::you::end_sessions(request, body).await,
+        ConsoleRoute::You => pages::you::show(request).await,
     }
 }
 

@@ -34,6 +34,11 @@ impl Untrusted {
         Self { text: text.into(), max_chars: usize::MAX }
     }
 
+    /// Returns the text as it was written. A page must not show it so.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }

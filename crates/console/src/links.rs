@@ -14,12 +14,11 @@ pub(crate) const ROOT: &str = "/console/";
 pub(crate) struct Link {
     path: String,
     query: String,
-    fragment: &'static str,
 }
 
 impl Link {
     fn to(path: String) -> Self {
-        Self { path, query: String::new(), fragment: "" }
+        Self { path, query: String::new() }
     }
 
     /// Returns the link to one of the console's own pages, such as `sign-in`.
@@ -56,11 +55,6 @@ impl Link {
             None => self,
         }
     }
-
-    /// Returns the link to a section of the page.
-    pub(crate) fn at(self, fragment: &'static str) -> Self {
-        Self { fragment, ..self }
-    }
 }
 
 impl fmt::Display for Link {
@@ -68,9 +62,6 @@ impl fmt::Display for Link {
         f.write_str(&self.path)?;
         if !self.query.is_empty() {
             write!(f, "?{}", self.query)?;
-        }
-        if !self.fragment.is_empty() {
-            write!(f, "#{}", self.fragment)?;
         }
         Ok(())
     }
@@ -144,10 +135,10 @@ mod tests {
         assert_eq!(links.repository(&name("us-west1")).to_string(), "/console/my-project/r");
         let other = links.repository(&name("europe-west1"));
         assert_eq!(other.to_string(), "/console/my-project/r?location=europe-west1");
-        let page = other.page("activity").with("actor", "a b&c").at("table");
+        let page = other.page("activity").with("actor", "a b&c");
         assert_eq!(
             page.to_string(),
-            "/console/my-project/r/-/activity?location=europe-west1&actor=a+b%26c#table"
+            "/console/my-project/r/-/activity?location=europe-west1&actor=a+b%26c"
         );
     }
 }

@@ -1,22 +1,28 @@
 //! A request for a page, with its viewer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use engine::{Engine, EngineError};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
-use identity::{Authorized, Caller, Identity};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use identity::{
+    Authorized, Caller, ChangeWay, Identity, IdentityError, SessionDevice, SessionUse,
+    SignedInPerson,
+};
 use model::name::Location;
 use model::permission::Permission;
+use model::registry_host::without_port;
 use model::resource::Resource;
 use web::app::App;
 use web::audit::AuditRecorder;
 use web::auth::Authenticator;
 use web::layer::RequestInfo;
+use web::layer::own_names::is_local;
 use web::server_url::RequestArrival;
 
 use crate::assets;
-use crate::csrf::FormKey;
+use crate::csrf::{self, FormKey};
 use crate::error::ConsoleError;
 use crate::links::{Link, Links, ROOT};
 use crate::page::{Frame, LanguageLink};
@@ -29,14 +35,40 @@ use crate::texts::{self, LANGUAGES, Texts};
 pub(crate) enum Viewer {
     /// With `--dev`, everybody on this machine.
     Developer(Caller),
+    /// A person with a session.
+    SignedIn(SignedInPerson),
     /// Somebody without a session.
     SignedOut(Caller),
 }
 
 impl Viewer {
+    /// Finds out who sends a request.
+    async fn of(app: &App, headers: &HeaderMap, usage: SessionUse) -> Result<Self, ConsoleError> {
+        let identity = app.engine.identity();
+        if let Authenticator::Dev = &app.authenticate {
+            // Every credential is the developer's, and none is needed.
+            let audience = identity::TokenAudience::Registry;
+            let caller = app.authenticate.caller(identity, &HeaderMap::new(), audience).await?;
+            return Ok(Self::Developer(caller.with_way(ChangeWay::Console)));
+        }
+        let signed_out = Self::SignedOut(Caller::anonymous().with_way(ChangeWay::Console));
+        let Some(secret) = session::cookie(headers, session::SESSION) else {
+            return Ok(signed_out);
+        };
+        match identity.session(secret, usage).await {
+            Ok(mut person) => {
+                person.caller = person.caller.with_way(ChangeWay::Console);
+                Ok(Self::SignedIn(person))
+            }
+            Err(IdentityError::Credential(_)) => Ok(signed_out),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) fn caller(&self) -> &Caller {
         match self {
             Self::Developer(caller) | Self::SignedOut(caller) => caller,
+            Self::SignedIn(person) => &person.caller,
         }
     }
 
@@ -48,6 +80,7 @@ impl Viewer {
     fn name(&self) -> Option<String> {
         match self {
             Self::Developer(caller) => Some(name_of(caller)),
+            Self::SignedIn(person) => Some(person.email.clone()),
             Self::SignedOut(_) => None,
         }
     }
@@ -57,6 +90,12 @@ impl Viewer {
 fn name_of(caller: &Caller) -> String {
     let principal = caller.principal.to_string();
     principal.split_once(':').map_or(principal.clone(), |(_, name)| name.to_owned())
+}
+
+/// The token of a form, and the cookie that the browser still needs for it.
+pub(crate) struct FormCookie {
+    pub(crate) form_token: String,
+    pub(crate) cookie: Option<HeaderValue>,
 }
 
 /// A request for a page, without its body.
@@ -76,6 +115,10 @@ pub(crate) struct ConsoleRequest {
     pub(crate) id: String,
     /// The recorder of the audit log.
     pub(crate) trail: AuditRecorder,
+    /// The address of the viewer's machine.
+    client: Option<IpAddr>,
+    /// True if the browser sent a cookie from which the tokens of forms are made.
+    has_secret: bool,
     form_key: FormKey,
     message: Option<Message>,
 }
@@ -88,27 +131,21 @@ impl ConsoleRequest {
         trail: &AuditRecorder,
     ) -> Result<Self, ConsoleError> {
         let info = parts.extensions.get::<Arc<RequestInfo>>();
-        let caller = match &app.authenticate {
-            Authenticator::Dev => {
-                // Every credential is the developer's, and none is needed.
-                let audience = identity::TokenAudience::Registry;
-                let none = HeaderMap::new();
-                Viewer::Developer(
-                    app.authenticate.caller(app.engine.identity(), &none, audience).await?,
-                )
-            }
-            Authenticator::Accounts(_) => Viewer::SignedOut(Caller::anonymous()),
+        let usage = match is_prefetch(&parts.headers) {
+            true => SessionUse::Prefetch,
+            false => SessionUse::Page,
         };
-        trail.note_caller(caller.caller());
+        let viewer = Viewer::of(&app, &parts.headers, usage).await?;
+        trail.note_caller(viewer.caller());
         if let Some(info) = info {
-            info.set_principal(&caller.caller().principal);
+            info.set_principal(&viewer.caller().principal);
         }
         let own_url = app.own_url(&RequestArrival::of(parts));
         let secret = session::cookie(&parts.headers, session::SESSION)
             .or_else(|| session::cookie(&parts.headers, session::FORM));
         let here = parts.uri.path_and_query().map_or(ROOT, |path| path.as_str());
         Ok(Self {
-            viewer: caller,
+            viewer,
             texts: language_of(&parts.headers),
             query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),
             links: Links::new(app.domains.default_location().clone()),
@@ -118,6 +155,8 @@ impl ConsoleRequest {
             here: here.to_owned(),
             id: info.map(|info| info.id().to_owned()).unwrap_or_default(),
             trail: trail.clone(),
+            client: info.map(|info| info.client()),
+            has_secret: secret.is_some(),
             form_key: FormKey::of(secret.unwrap_or_default()),
             message: Message::read(&parts.headers),
             app,
@@ -146,10 +185,36 @@ impl ConsoleRequest {
         self.message.is_some()
     }
 
-    /// Returns whether the browser asks in advance, for a page that the viewer may open next.
-    pub(crate) fn is_prefetch(&self) -> bool {
-        const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-        self.headers.get(PURPOSE).is_some_and(|value| value.as_bytes().starts_with(b"prefetch"))
+    /// Returns the viewer's session, if there is one.
+    pub(crate) fn session(&self) -> Option<&SignedInPerson> {
+        match &self.viewer {
+            Viewer::SignedIn(person) => Some(person),
+            Viewer::Developer(_) | Viewer::SignedOut(_) => None,
+        }
+    }
+
+    /// Returns the device that the request came from.
+    pub(crate) fn device(&self) -> SessionDevice {
+        let agent =
+            self.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        SessionDevice { address: self.client, agent: agent.unwrap_or_default().to_owned() }
+    }
+
+    /// Returns whether the viewer's browser keeps the cookies of the console: over https, or on the machine itself.
+    pub(crate) fn keeps_cookies(&self) -> bool {
+        let host = self.own_url.split_once("://").map_or("", |(_, host)| host);
+        self.is_https() || is_local(without_port(host), &[])
+    }
+
+    /// Returns the token for a form that somebody without a session sends, and the cookie that it belongs to, unless
+    /// the browser has one.
+    pub(crate) fn form_cookie(&self) -> FormCookie {
+        if self.has_secret {
+            return FormCookie { form_token: self.form_key.token(), cookie: None };
+        }
+        let secret = csrf::new_secret();
+        let form_token = FormKey::of(&secret).token();
+        FormCookie { form_token, cookie: Some(session::set(session::FORM, &secret, None)) }
     }
 
     pub(crate) fn form_key(&self) -> &FormKey {
@@ -165,8 +230,17 @@ impl ConsoleRequest {
         permission: Permission,
         resource: Resource,
     ) -> Result<Authorized, ConsoleError> {
+        self.admit(self.caller(), permission, resource).await
+    }
+
+    async fn admit(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        resource: Resource,
+    ) -> Result<Authorized, ConsoleError> {
         let name = resource.to_string();
-        let admitted = self.identity().admit(self.caller(), permission, resource).await;
+        let admitted = self.identity().admit(caller, permission, resource).await;
         let admitted = admitted.map_err(EngineError::from);
         self.trail.note_check(permission, &name, &admitted);
         admitted.map_err(|error| match ConsoleError::from(error) {
@@ -181,7 +255,18 @@ impl ConsoleRequest {
         permission: Permission,
         resource: Resource,
     ) -> Result<Authorized, ConsoleError> {
-        let admitted = self.authorize(permission, resource).await;
+        self.authorize_change_by(permission, resource, ChangeWay::Console).await
+    }
+
+    /// Does the same for a change that comes by a way of its own.
+    pub(crate) async fn authorize_change_by(
+        &self,
+        permission: Permission,
+        resource: Resource,
+        way: ChangeWay,
+    ) -> Result<Authorized, ConsoleError> {
+        let caller = self.caller().clone().with_way(way);
+        let admitted = self.admit(&caller, permission, resource).await;
         admitted.map_err(|error| match error {
             ConsoleError::NotFound => ConsoleError::Forbidden(permission),
             error => error,
@@ -228,6 +313,12 @@ impl ConsoleRequest {
             commands: Vec::new(),
         }
     }
+}
+
+/// Returns whether the browser asks in advance, for a page that the viewer may open next.
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    const PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+    headers.get(PURPOSE).is_some_and(|value| value.as_bytes().starts_with(b"prefetch"))
 }
 
 /// Returns the texts of the language that the viewer chose, or that the browser asks for.

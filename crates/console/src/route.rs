@@ -17,7 +17,7 @@ const OWN_RIGHTS: &str = "it shows what the viewer may see, and nothing else";
 const SIGN_IN: &str = "whoever signs in has no session yet";
 
 /// The routes of the console below `/console/`.
-pub const ROUTES: [RouteSpec; 24] = [
+pub const ROUTES: [RouteSpec; 23] = [
     public("GET HEAD", "/console/-/assets/{file}", "scripts and styles are the same for everybody"),
     public("GET HEAD POST", "/console/-/sign-in", SIGN_IN),
     public("POST", "/console/-/sign-out", "it ends the viewer's own session"),
@@ -26,7 +26,6 @@ pub const ROUTES: [RouteSpec; 24] = [
     public("GET HEAD", "/console/-/search", OWN_RIGHTS),
     public("GET HEAD POST", "/console/-/you", "it shows the viewer's own sessions"),
     asks(resourcemanager::PROJECTS_GET, "GET HEAD", "/console/{project}"),
-    asks(artifactregistry::REPOSITORIES_LIST, "GET HEAD", "/console/{project}/-/activity"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/connect"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/activity"),
@@ -65,19 +64,12 @@ pub(crate) enum ConsoleRoute {
     Language(String),
     Search,
     You,
-    Project(ProjectId, ProjectPage),
+    Project(ProjectId),
     Repository(RepositoryName, RepositoryPage),
     Image(PackageName, ImagePage),
     /// A tag, which leads to the version that it names.
     Tag(PackageName, Tag),
     Version(VersionName, VersionPage),
-}
-
-/// The pages about a project.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProjectPage {
-    Repositories,
-    Activity,
 }
 
 /// The pages about a repository.
@@ -127,7 +119,7 @@ impl ConsoleRoute {
             project => project.parse().ok()?,
         };
         let Some(repository) = parts.next() else {
-            return Some(Self::Project(project, project_page(page)?));
+            return page.is_none().then_some(Self::Project(project));
         };
         let repository: RepositoryId = repository.parse().ok()?;
         let repository = RepositoryName { project, location: location.clone(), repository };
@@ -178,7 +170,7 @@ impl ConsoleRoute {
     /// Returns the operation for the audit log; `None` for pages that show nothing of the registry.
     pub(crate) fn operation(&self, method: &http::Method) -> Option<AuditedOperation> {
         match self {
-            Self::Home | Self::Search | Self::Project(..) | Self::Repository(..) => {
+            Self::Home | Self::Search | Self::Project(_) | Self::Repository(..) => {
                 Some(AuditedOperation::read("Console-List"))
             }
             Self::Image(_, ImagePage::ChangeTags) => {
@@ -213,8 +205,7 @@ impl ConsoleRoute {
             Self::Language(_) => "/console/-/language/{language}",
             Self::Search => "/console/-/search",
             Self::You => "/console/-/you",
-            Self::Project(_, ProjectPage::Repositories) => "/console/{project}",
-            Self::Project(_, ProjectPage::Activity) => "/console/{project}/-/activity",
+            Self::Project(_) => "/console/{project}",
             Self::Repository(_, RepositoryPage::Images) => "/console/{repository}",
             Self::Repository(_, RepositoryPage::Connect) => "/console/{repository}/-/connect",
             Self::Repository(_, RepositoryPage::Activity) => "/console/{repository}/-/activity",
@@ -232,14 +223,6 @@ impl ConsoleRoute {
             Self::Version(_, VersionPage::Manifest) => "/console/{version}/-/manifest",
             Self::Version(_, VersionPage::Config) => "/console/{version}/-/config",
         }
-    }
-}
-
-fn project_page(page: Option<&str>) -> Option<ProjectPage> {
-    match page {
-        None => Some(ProjectPage::Repositories),
-        Some("activity") => Some(ProjectPage::Activity),
-        Some(_) => None,
     }
 }
 
@@ -286,7 +269,7 @@ mod tests {
         let actual = actual.map_or_else(
             || "nothing".to_owned(),
             |route| match &route {
-                ConsoleRoute::Project(project, _) => format!("{} of {project}", route.pattern()),
+                ConsoleRoute::Project(project) => format!("{} of {project}", route.pattern()),
                 ConsoleRoute::Repository(name, _) => {
                     format!("{} of {}", route.pattern(), name.path())
                 }
@@ -308,7 +291,7 @@ mod tests {
         check("my-project", "/console/{project} of my-project");
         check("my-project/", "/console/{project} of my-project");
         check("example.com:my-project/r", "/console/{repository} of example.com/my-project/r");
-        check("my-project/-/activity", "/console/{project}/-/activity of my-project");
+        check("my-project/-/activity", "nothing");
         check("my-project/r/-/connect", "/console/{repository}/-/connect of my-project/r");
         check("my-project/r/a/b", "/console/{image} of a/b");
         check("my-project/r/a/history", "/console/{image} of a/history");

@@ -1,5 +1,7 @@
 //! Every text of the console, in each of its languages. A text that a language lacks does not compile.
 
+use identity::ChangeWay;
+
 use crate::pages::version::configuration::SettingName;
 use crate::session::{Done, Message};
 
@@ -304,6 +306,68 @@ pub(crate) struct Texts {
     pub(crate) cancel: &'static str,
     /// What the page says after many wrong credentials.
     pub(crate) too_many: &'static str,
+    /// What the page says: the number of shared layers and of all, the difference in size, and its sign.
+    pub(crate) compare_summary: fn(usize, usize, &str, i64) -> String,
+    /// What the page says.
+    pub(crate) answered_by: fn(&str) -> String,
+    /// The reason for which a version stays.
+    pub(crate) has_immutable_tag: fn(&str) -> String,
+    /// The reason for which a version stays.
+    pub(crate) has_tag: fn(&str) -> String,
+    /// A button.
+    pub(crate) delete_button: fn(usize) -> String,
+    /// A heading.
+    pub(crate) delete_heading: fn(usize) -> String,
+    /// What the page for signing in says.
+    pub(crate) wait_seconds: fn(u64) -> String,
+    /// What the page says.
+    pub(crate) no_upstream_has_it: &'static str,
+    /// A column.
+    pub(crate) answer: &'static str,
+    /// A heading.
+    pub(crate) where_from: &'static str,
+    /// The name of the only upstream.
+    pub(crate) upstream: &'static str,
+    /// A column.
+    pub(crate) priority: &'static str,
+    /// What the page says.
+    pub(crate) select_two: &'static str,
+    /// What the page says.
+    pub(crate) no_difference: &'static str,
+    /// A heading.
+    pub(crate) in_both: &'static str,
+    /// A heading, before A or B.
+    pub(crate) only_in: &'static str,
+    /// The reason for which a version stays.
+    pub(crate) already_gone: &'static str,
+    /// The reason for which a version goes.
+    pub(crate) attached_to: &'static str,
+    /// The reason for which a version goes.
+    pub(crate) selected: &'static str,
+    /// A remark.
+    pub(crate) freed_later: &'static str,
+    /// A label.
+    pub(crate) would_be_freed: &'static str,
+    /// A column.
+    pub(crate) reason: &'static str,
+    /// A heading.
+    pub(crate) stays: &'static str,
+    /// A heading.
+    pub(crate) goes: &'static str,
+    /// What the page says.
+    pub(crate) no_activity: &'static str,
+    /// A field.
+    pub(crate) until: &'static str,
+    /// A field.
+    pub(crate) since: &'static str,
+    /// A column.
+    pub(crate) kind: &'static str,
+    /// What the page of a link says.
+    pub(crate) link_unusable: &'static str,
+    /// What the page for signing in says.
+    pub(crate) sign_in_busy: &'static str,
+    /// What the page for signing in says.
+    pub(crate) wrong_password: &'static str,
     /// What a page says after a tag was set.
     pub(crate) tag_was_set: fn(&str) -> String,
     /// What a page says after a tag was removed.
@@ -315,6 +379,28 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
+    /// Returns the word for the way of a change.
+    pub(crate) fn way(&self, way: ChangeWay) -> &'static str {
+        match (way, self.language) {
+            (ChangeWay::Restore, "zh-Hans") => "恢复",
+            (ChangeWay::Push, "zh-Hans") => "推送",
+            (ChangeWay::Console, "zh-Hans") => "控制台",
+            (ChangeWay::Cleanup, "zh-Hans") => "清理策略",
+            (ChangeWay::Eviction, "zh-Hans") => "缓存淘汰",
+            (ChangeWay::Fetch, "zh-Hans") => "从上游获取",
+            (ChangeWay::Operator, "zh-Hans") => "运维命令",
+            (ChangeWay::Unknown, _) => "—",
+            (ChangeWay::Api, _) => "API",
+            (ChangeWay::Restore, _) => "put back",
+            (ChangeWay::Push, _) => "push",
+            (ChangeWay::Console, _) => "console",
+            (ChangeWay::Cleanup, _) => "cleanup policy",
+            (ChangeWay::Eviction, _) => "eviction",
+            (ChangeWay::Fetch, _) => "fetch from upstream",
+            (ChangeWay::Operator, _) => "operator",
+        }
+    }
+
     /// Returns the name of a setting of an image.
     pub(crate) fn setting(&self, name: &SettingName) -> &'static str {
         match name {
@@ -513,6 +599,51 @@ static ENGLISH: Texts = Texts {
     time: "When",
     cancel: "Cancel",
     too_many: "Too many wrong passwords. Wait a minute, then try again.",
+    compare_summary: |shared, all, size, difference| {
+        let relation = match difference {
+            0 => "B is as large as A".to_owned(),
+            1.. => format!("B is {size} larger"),
+            _ => format!("B is {size} smaller"),
+        };
+        format!("{shared} of {all} layers are shared; {relation}.")
+    },
+    answered_by: |upstream| format!("It comes from {upstream}."),
+    has_immutable_tag: |tag| format!("its tag {tag} is immutable"),
+    has_tag: |tag| format!("it has the tag {tag}"),
+    delete_button: |count| match count {
+        1 => "Delete 1 version".to_owned(),
+        count => format!("Delete {count} versions"),
+    },
+    delete_heading: |count| match count {
+        0 => "Nothing can be deleted".to_owned(),
+        1 => "Delete 1 version?".to_owned(),
+        count => format!("Delete {count} versions?"),
+    },
+    wait_seconds: |seconds| format!("Too many wrong passwords. Try again in {seconds} s."),
+    no_upstream_has_it: "No upstream has it.",
+    answer: "Answer",
+    where_from: "Where does an image come from?",
+    upstream: "upstream",
+    priority: "Priority",
+    select_two: "Select two versions to compare.",
+    no_difference: "No difference.",
+    in_both: "In both",
+    only_in: "Only in",
+    already_gone: "it is gone already",
+    attached_to: "attached to",
+    selected: "selected",
+    freed_later: "The space is free after the collection of unused content.",
+    would_be_freed: "Would be freed",
+    reason: "Why",
+    stays: "What stays, and why",
+    goes: "What goes",
+    no_activity: "Nothing happened here yet.",
+    until: "To day",
+    since: "From day",
+    kind: "What",
+    link_unusable: "This link was used before, has expired, or is wrong. Ask the operator for a new one.",
+    sign_in_busy: "Too many people are signing in at this moment. Try again.",
+    wrong_password: "The e-mail address or the password is wrong.",
     tag_was_set: |tag| format!("The tag {tag} is set."),
     tag_was_removed: |tag| format!("The tag {tag} is removed. Its version stays."),
     versions_were_deleted: |count| format!("Deleted: {count}."),
@@ -670,6 +801,47 @@ static CHINESE: Texts = Texts {
     time: "时间",
     cancel: "取消",
     too_many: "密码错误次数过多。请等待一分钟后重试。",
+    compare_summary: |shared, all, size, difference| {
+        let relation = match difference {
+            0 => "B 与 A 大小相同".to_owned(),
+            1.. => format!("B 大 {size}"),
+            _ => format!("B 小 {size}"),
+        };
+        format!("共 {all} 层，其中 {shared} 层共享；{relation}。")
+    },
+    answered_by: |upstream| format!("它来自 {upstream}。"),
+    has_immutable_tag: |tag| format!("其标签 {tag} 不可变"),
+    has_tag: |tag| format!("它有标签 {tag}"),
+    delete_button: |count| format!("删除 {count} 个版本"),
+    delete_heading: |count| match count {
+        0 => "没有可删除的内容".to_owned(),
+        count => format!("删除 {count} 个版本？"),
+    },
+    wait_seconds: |seconds| format!("密码错误次数过多。请在 {seconds} 秒后重试。"),
+    no_upstream_has_it: "没有上游拥有它。",
+    answer: "回答",
+    where_from: "镜像来自哪里？",
+    upstream: "上游",
+    priority: "优先级",
+    select_two: "请选择两个版本进行比较。",
+    no_difference: "没有差异。",
+    in_both: "两者共有",
+    only_in: "仅在",
+    already_gone: "已不存在",
+    attached_to: "附属于",
+    selected: "所选",
+    freed_later: "空间将在回收未使用内容后释放。",
+    would_be_freed: "将释放",
+    reason: "原因",
+    stays: "将保留的内容及原因",
+    goes: "将被删除",
+    no_activity: "这里还没有发生任何事情。",
+    until: "截止日",
+    since: "起始日",
+    kind: "内容",
+    link_unusable: "此链接已使用、已过期或有误。请向运维人员索取新链接。",
+    sign_in_busy: "此刻登录的人太多，请重试。",
+    wrong_password: "电子邮件地址或密码错误。",
     tag_was_set: |tag| format!("标签 {tag} 已设置。"),
     tag_was_removed: |tag| format!("标签 {tag} 已移除，其版本保留。"),
     versions_were_deleted: |count| format!("已删除：{count}。"),

@@ -5,6 +5,7 @@ pub(crate) mod annotations;
 pub(crate) mod attachment_create;
 pub(crate) mod attachments;
 pub(crate) mod delete;
+pub(crate) mod deletion_plan;
 pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod image_list;

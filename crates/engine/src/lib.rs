@@ -46,6 +46,9 @@ pub use artifacts::annotations::{Annotations, annotations};
 pub use artifacts::attachment_create::NewAttachment;
 pub use artifacts::delete::TagHandling;
 pub use artifacts::delete::batch::DeleteMode;
+pub use artifacts::deletion_plan::{
+    DeletionPlan, DeletionReason, DeletionSelection, KeepReason, KeptVersion, PlannedDeletion,
+};
 pub use artifacts::explain::{PullExplanation, UpstreamExplanation, UpstreamOutcome};
 pub use artifacts::image_list::{NameOrder, TagDetail, TagTarget, VersionOrder};
 pub use artifacts::manifest_list::ImageOrder;
@@ -98,6 +101,7 @@ pub use parsing::ParsingPlaces;
 pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
+pub use tags::tag_write::TagSetting;
 pub use upstream_registry::{
     NoUpstreams, RegistryCredentials, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage,
     UpstreamManifest, UpstreamProblem, UpstreamProblemKind, UpstreamRegistry,

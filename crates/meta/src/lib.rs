@@ -28,6 +28,7 @@ pub mod change_way;
 pub mod cleanups;
 pub mod complete_list;
 pub mod deletion;
+pub mod deletion_plan;
 pub mod epochs;
 pub mod events;
 pub mod files;

@@ -36,6 +36,17 @@ pub(crate) struct TagDeletion<'a> {
     pub(crate) now: Micros,
 }
 
+/// A tag, what it named when somebody looked, and what it is to name.
+#[derive(Debug, Clone)]
+pub struct TagSetting {
+    /// The tag.
+    pub name: TagName,
+    /// The digest that the tag named, or `None` if there was no such tag.
+    pub seen: Option<Digest>,
+    /// The digest that the tag is to name.
+    pub digest: Digest,
+}
+
 impl Engine {
     /// Creates a tag that names a version of the same image.
     pub async fn create_tag(
@@ -80,6 +91,54 @@ impl Engine {
         .await
     }
 
+    /// Makes a tag name a version of the same image, if the tag names what the caller has seen: a digest, or nothing.
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::Conflict`] if the tag names something else by now.
+    pub async fn set_tag(
+        &self,
+        authorized: &Authorized,
+        change: TagSetting,
+    ) -> Result<(), EngineError> {
+        let TagSetting { name, seen, digest } = change;
+        let permission = match seen {
+            Some(_) => artifactregistry::TAGS_UPDATE,
+            None => artifactregistry::TAGS_CREATE,
+        };
+        let image = self.image_to_change(authorized, permission, &name.package).await?;
+        let now = self.clock.now();
+        self.write(move |tx| {
+            let version = VersionName { package: name.package.clone(), digest: digest.clone() };
+            let (package, id) = find_version(tx, &image, &version)?;
+            check_seen(tx, &package, &name, seen.as_ref())?;
+            let to =
+                TagMove { package: &package, tag: &name.tag, version: &id, digest: &digest, now };
+            point_tag_and_notify(tx, &image, to)
+        })
+        .await
+    }
+
+    /// Deletes a tag that names what the caller has seen. The version stays.
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::Conflict`] if the tag names something else by now.
+    pub async fn delete_seen_tag(
+        &self,
+        authorized: &Authorized,
+        name: &TagName,
+        seen: &Digest,
+    ) -> Result<(), EngineError> {
+        let permission = artifactregistry::TAGS_DELETE;
+        let image = self.image_to_change(authorized, permission, &name.package).await?;
+        let (name, seen, now) = (name.clone(), seen.clone(), self.clock.now());
+        self.write(move |tx| {
+            let package = find_package(tx, &image)?;
+            check_seen(tx, &package, &name, Some(&seen))?;
+            delete_tag(tx, &image, &name.tag, now)
+        })
+        .await
+    }
+
     /// Deletes a tag. The version stays.
     pub async fn delete_tag(
         &self,
@@ -96,6 +155,24 @@ impl Engine {
             })
         })
         .await
+    }
+}
+
+/// Refuses a change of a tag that does not name any more what the caller has seen.
+fn check_seen(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    name: &TagName,
+    seen: Option<&Digest>,
+) -> Result<(), EngineError> {
+    let current = tags::find(tx, package, name.tag.as_str())?.map(|target| target.digest);
+    match &current {
+        current if current.as_ref() == seen => Ok(()),
+        Some(digest) => Err(EngineError::Conflict(format!(
+            "{} names {digest} now: look again before changing it",
+            describe(name)
+        ))),
+        None => Err(EngineError::Conflict(format!("{} is gone", describe(name)))),
     }
 }
 

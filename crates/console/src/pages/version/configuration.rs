@@ -1,8 +1,11 @@
 //! The config of an image: what it runs, and how it was built.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::html::Untrusted;
+use crate::texts::Texts;
 
 /// The most labels, variables and steps that are shown.
 const MAX_LABELS: usize = 200;
@@ -122,6 +125,21 @@ impl ImageConfiguration {
         let steps = raw.history.unwrap_or_default().into_iter().take(MAX_STEPS);
         shown.steps = steps.map(BuildStep::of).collect();
         shown
+    }
+
+    /// Returns all settings, variables and labels by their names.
+    pub(crate) fn named_values(&self, texts: &Texts) -> BTreeMap<String, String> {
+        let settings = self.settings.iter().map(|setting| {
+            (texts.setting(&setting.name).to_owned(), setting.value.text().to_owned())
+        });
+        let variables = self.variables.iter().map(|variable| {
+            let (name, value) = variable.text().split_once('=').unwrap_or((variable.text(), ""));
+            (format!("{} {name}", texts.environment), value.to_owned())
+        });
+        let labels = self.labels.iter().map(|(key, value)| {
+            (format!("{} {}", texts.labels, key.text()), value.text.text().to_owned())
+        });
+        settings.chain(variables).chain(labels).collect()
     }
 
     fn add(&mut self, name: SettingName, value: Option<String>) {

@@ -1,0 +1,273 @@
+//! What happened in a repository or to an image, with filters in the address, and as a file for spreadsheets.
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use engine::{ActivityEntry, ActivityFilter, ActivityScope, EventAction, ListPage, PageRequest};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use jiff::Timestamp;
+use model::artifact_name::{PackageName, VersionName};
+use model::name::{ImageName, RepositoryName};
+use model::permissions::artifactregistry;
+use model::resource::Resource;
+
+use crate::error::ConsoleError;
+use crate::html::{Time, Untrusted, short_digest};
+use crate::links::Link;
+use crate::page::{self, Frame, secured};
+use crate::request::ConsoleRequest;
+
+const ROWS: usize = 50;
+
+/// The most rows of a file.
+const MAX_FILE_ROWS: usize = 5_000;
+
+/// The kinds of changes that happen in a repository.
+const KINDS: [EventAction; 12] = [
+    EventAction::Push,
+    EventAction::Tag,
+    EventAction::Untag,
+    EventAction::Delete,
+    EventAction::DeletePackage,
+    EventAction::Annotate,
+    EventAction::AnnotatePackage,
+    EventAction::Create,
+    EventAction::Update,
+    EventAction::CreateRule,
+    EventAction::UpdateRule,
+    EventAction::DeleteRule,
+];
+
+#[derive(Template)]
+#[template(path = "activity.html")]
+struct ActivityPage {
+    frame: Frame,
+    name: String,
+    actor: String,
+    since: String,
+    until: String,
+    kinds: Vec<KindChoice>,
+    location: Option<String>,
+    rows: Vec<EventEntry>,
+    next: Option<Link>,
+    file: Option<Link>,
+    has_filter: bool,
+}
+
+struct KindChoice {
+    word: &'static str,
+    is_chosen: bool,
+}
+
+struct EventEntry {
+    at: Time,
+    kind: &'static str,
+    actor: Untrusted,
+    way: &'static str,
+    image: Option<(String, Link)>,
+    tag: String,
+    digest: Option<(String, Link)>,
+}
+
+pub(crate) async fn of_repository(
+    request: &ConsoleRequest,
+    name: RepositoryName,
+) -> Result<Response, ConsoleError> {
+    let permission = artifactregistry::REPOSITORIES_GET;
+    let authorized = request.authorize(permission, Resource::Repository(name.clone())).await?;
+    let repository = request.engine().find_repository(&authorized, permission).await?;
+    let link = request.links.repository(&name);
+    let frame = request
+        .frame(format!("{} · {}", request.texts.activity, name.repository))
+        .with_crumbs(request.crumbs_to_repository(&name).await?)
+        .with_tabs(request.repository_tabs(&name, repository.mode));
+    let page =
+        PageOf { frame, title: name.repository.to_string(), repository: name, image: None, link };
+    show(request, page).await
+}
+
+pub(crate) async fn of_image(
+    request: &ConsoleRequest,
+    name: PackageName,
+) -> Result<Response, ConsoleError> {
+    let frame = request
+        .frame(format!("{} · {}", request.texts.activity, name.image))
+        .with_crumbs(request.crumbs_to_image(&name).await?)
+        .with_tabs(request.image_tabs(&name));
+    let link = request.links.image(&name);
+    let PackageName { repository, image } = name;
+    let page = PageOf { frame, title: image.to_string(), repository, image: Some(image), link };
+    show(request, page).await
+}
+
+/// The page of a repository or of an image.
+struct PageOf {
+    frame: Frame,
+    title: String,
+    repository: RepositoryName,
+    image: Option<ImageName>,
+    link: Link,
+}
+
+async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, ConsoleError> {
+    let PageOf { frame, title, repository, image, link } = page;
+    let start = request.query.get("after").unwrap_or_default().to_owned();
+    let is_image = image.is_some();
+    let listed = list(request, &repository, image, PageRequest { start, limit: ROWS }).await?;
+    let filtered = |link: Link| {
+        let mut link = link;
+        for key in ["actor", "since", "until"] {
+            link = link.with_some(key, request.query.get(key));
+        }
+        request.query.all("kind").fold(link, |link, kind| link.with("kind", kind))
+    };
+    let base = filtered(link.clone().page("activity"));
+    let is_default = repository.location == *request.links.default_location();
+    let chosen: Vec<&str> = request.query.all("kind").collect();
+    let field = |name: &str| request.query.get(name).unwrap_or_default().to_owned();
+    let shown = ActivityPage {
+        frame,
+        name: title,
+        actor: field("actor"),
+        since: field("since"),
+        until: field("until"),
+        kinds: KINDS
+            .iter()
+            .map(|kind| KindChoice {
+                word: kind.as_str(),
+                is_chosen: chosen.contains(&kind.as_str()),
+            })
+            .collect(),
+        location: (!is_default).then(|| repository.location.to_string()),
+        has_filter: !chosen.is_empty()
+            || ["actor", "since", "until"].iter().any(|key| request.query.get(key).is_some()),
+        rows: listed.entries.into_iter().map(|entry| row(request, &repository, entry)).collect(),
+        next: listed.next.map(|next| base.with("after", &next)),
+        file: (!is_image).then(|| filtered(link.page("activity.csv"))),
+    };
+    Ok(page::show(request, &shown))
+}
+
+async fn list(
+    request: &ConsoleRequest,
+    repository: &RepositoryName,
+    image: Option<ImageName>,
+    page: PageRequest,
+) -> Result<ListPage<ActivityEntry>, ConsoleError> {
+    let resource = Resource::Repository(repository.clone());
+    let authorized = request.authorize(artifactregistry::REPOSITORIES_GET, resource).await?;
+    let scope = match image {
+        Some(image) => ActivityScope::Image(repository.clone(), image),
+        None => ActivityScope::Repository(repository.clone()),
+    };
+    let kinds = request.query.all("kind");
+    let kind = |word: &str| KINDS.into_iter().find(|kind| kind.as_str() == word);
+    let filter = ActivityFilter {
+        actor: request.query.get("actor").map(str::to_owned),
+        kinds: kinds.filter_map(kind).collect(),
+        since: day(request, "since", 0)?,
+        until: day(request, "until", 1)?,
+    };
+    Ok(request.engine().activity(&authorized, scope, filter, page).await?)
+}
+
+/// Returns the beginning of a day of the filter in UTC, or of one some days later.
+fn day(request: &ConsoleRequest, field: &str, later: i64) -> Result<Option<i64>, ConsoleError> {
+    const DAY: i64 = 24 * 3600 * 1_000_000;
+    let Some(text) = request.query.get(field) else { return Ok(None) };
+    let at: Result<Timestamp, _> = format!("{text}T00:00:00Z").parse();
+    let at = at.map_err(|_| ConsoleError::Invalid(format!("{text:?} is no day: 2026-11-29")))?;
+    Ok(Some(at.as_microsecond() + later * DAY))
+}
+
+fn row(request: &ConsoleRequest, repository: &RepositoryName, entry: ActivityEntry) -> EventEntry {
+    let package = entry.image.as_deref().and_then(|image| image.parse().ok());
+    let package = package.map(|image| PackageName { repository: repository.clone(), image });
+    let digest = entry.digest.zip(package.clone()).map(|(digest, package)| {
+        let short = short_digest(digest.as_str()).to_owned();
+        (short, request.links.version(&VersionName { package, digest }))
+    });
+    EventEntry {
+        at: Time(entry.at),
+        kind: entry.action.as_str(),
+        actor: Untrusted::short(entry.principal),
+        way: request.texts.way(entry.way),
+        image: package.map(|package| (package.image.to_string(), request.links.image(&package))),
+        tag: entry.tag.unwrap_or_default(),
+        digest,
+    }
+}
+
+/// Answers with the filtered events of a repository as a file, the newest first.
+pub(crate) async fn csv(
+    request: &ConsoleRequest,
+    name: RepositoryName,
+) -> Result<Response, ConsoleError> {
+    let mut text = String::from("time,kind,actor,way,image,tag,digest\r\n");
+    let (mut start, mut rows) = (String::new(), 0);
+    while rows < MAX_FILE_ROWS {
+        let listed = list(request, &name, None, PageRequest { start, limit: 1_000 }).await?;
+        for entry in listed.entries {
+            rows += 1;
+            push_line(&mut text, entry);
+        }
+        match listed.next {
+            Some(next) => start = next,
+            None => break,
+        }
+    }
+    let file = format!("{}-activity.csv", name.repository);
+    let response = Response::builder()
+        .header(CONTENT_TYPE, "text/csv; charset=utf-8")
+        .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\""))
+        .body(Body::from(text))
+        .expect("a repository's name has only letters, digits and dashes");
+    Ok(secured(request, response))
+}
+
+fn push_line(text: &mut String, entry: ActivityEntry) {
+    let at = Timestamp::from_microsecond(entry.at).map_or(String::new(), |at| at.to_string());
+    let digest = entry.digest.map_or(String::new(), |digest| digest.to_string());
+    let fields = [
+        at,
+        entry.action.as_str().to_owned(),
+        entry.principal,
+        entry.way.as_str().to_owned(),
+        entry.image.unwrap_or_default(),
+        entry.tag.unwrap_or_default(),
+        digest,
+    ];
+    text.push_str(&fields.map(|field| csv_field(&field)).join(","));
+    text.push_str("\r\n");
+}
+
+/// Returns a field as RFC 4180 has it. A spreadsheet would run a field that begins with one of some characters as a
+/// formula: an apostrophe before it makes it text.
+fn csv_field(field: &str) -> String {
+    let guard = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    let field = format!("{guard}{field}");
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_texts_for_spreadsheets() {
+        for (field, expected) in [
+            ("v1", "v1"),
+            ("a,b", "\"a,b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("=1+1", "'=1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("-x,y", "\"'-x,y\""),
+        ] {
+            assert_eq!(csv_field(field), expected);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The upstreams of a remote or virtual repository, and which of them an image comes from.
+
+use askama::Template;
+use axum::response::Response;
+use engine::{PullExplanation, UpstreamExplanation, UpstreamOutcome};
+use model::name::RepositoryName;
+use model::permissions::artifactregistry;
+use model::repository::{ModeName, RemoteUpstream, RepositoryMode};
+use model::resource::Resource;
+
+use crate::error::ConsoleError;
+use crate::html::Untrusted;
+use crate::links::Link;
+use crate::page::{self, Frame};
+use crate::request::ConsoleRequest;
+
+#[derive(Template)]
+#[template(path = "upstreams.html")]
+struct UpstreamsPage {
+    frame: Frame,
+    name: String,
+    location: Option<String>,
+    rows: Vec<UpstreamEntry>,
+    image: String,
+    explanation: Option<Explanation>,
+}
+
+struct UpstreamEntry {
+    id: String,
+    priority: String,
+    source: Untrusted,
+    link: Option<Link>,
+}
+
+struct Explanation {
+    summary: String,
+    rows: Vec<ExplainedUpstream>,
+}
+
+struct ExplainedUpstream {
+    id: String,
+    repository: String,
+    outcome: String,
+    milliseconds: String,
+    is_answering: bool,
+}
+
+pub(crate) async fn show(
+    request: &ConsoleRequest,
+    name: RepositoryName,
+) -> Result<Response, ConsoleError> {
+    let permission = artifactregistry::REPOSITORIES_GET;
+    let resource = Resource::Repository(name.clone());
+    let authorized = request.authorize(permission, resource.clone()).await?;
+    let repository = request.engine().find_repository(&authorized, permission).await?;
+    if repository.mode == ModeName::Standard {
+        return Err(ConsoleError::NotFound);
+    }
+    let mode = RepositoryMode::parse(repository.mode, &repository.settings);
+    let mode = mode.map_err(|error| ConsoleError::Internal(error.to_string()))?;
+    let image = request.query.get("image").unwrap_or_default().trim().to_owned();
+    let explanation = match image.as_str() {
+        "" => None,
+        image => Some(explain(request, &name, image).await?),
+    };
+    let mut rows = Vec::new();
+    for row in entries(request, &mode) {
+        rows.push(visible(request, row).await?);
+    }
+    let is_default = name.location == *request.links.default_location();
+    let address = request.app.registry_uri(&name);
+    let shown = UpstreamsPage {
+        frame: request
+            .frame(format!("{} · {}", request.texts.upstreams, name.repository))
+            .with_crumbs(request.crumbs_to_repository(&name).await?)
+            .with_tabs(request.repository_tabs(&name, repository.mode))
+            .with_commands(vec![format!("berth explain {address}/IMAGE:TAG")]),
+        location: (!is_default).then(|| name.location.to_string()),
+        name: name.repository.to_string(),
+        rows,
+        image,
+        explanation,
+    };
+    Ok(page::show(request, &shown))
+}
+
+/// An upstream, and the repository of this registry that it is.
+struct ConfiguredUpstream {
+    id: String,
+    priority: String,
+    url: String,
+    repository: Option<RepositoryName>,
+}
+
+fn entries(request: &ConsoleRequest, mode: &RepositoryMode) -> Vec<ConfiguredUpstream> {
+    let remote = |url: String, repository: Option<RepositoryName>| ConfiguredUpstream {
+        id: request.texts.upstream.to_owned(),
+        priority: String::new(),
+        url,
+        repository,
+    };
+    match mode {
+        RepositoryMode::Standard => Vec::new(),
+        RepositoryMode::Remote(RemoteUpstream::Url(url)) => vec![remote(url.clone(), None)],
+        RepositoryMode::Remote(RemoteUpstream::Repository(name)) => {
+            vec![remote(String::new(), Some(name.clone()))]
+        }
+        RepositoryMode::Virtual(upstreams) => {
+            let entry = |policy: &model::repository::UpstreamPolicy| ConfiguredUpstream {
+                id: policy.id.clone(),
+                priority: policy.priority.to_string(),
+                url: String::new(),
+                repository: Some(policy.repository.clone()),
+            };
+            upstreams.policies.iter().map(entry).collect()
+        }
+    }
+}
+
+/// Returns the row of an upstream. A repository that the viewer may not read is shown by its id only.
+async fn visible(
+    request: &ConsoleRequest,
+    upstream: ConfiguredUpstream,
+) -> Result<UpstreamEntry, ConsoleError> {
+    let ConfiguredUpstream { id, priority, url, repository } = upstream;
+    let Some(name) = repository else {
+        return Ok(UpstreamEntry { id, priority, source: Untrusted::short(url), link: None });
+    };
+    let permission = artifactregistry::REPOSITORIES_GET;
+    let may_see = request.may(permission, &Resource::Repository(name.clone())).await?;
+    let source = if may_see { name.path() } else { "—".to_owned() };
+    let link = may_see.then(|| request.links.repository(&name));
+    Ok(UpstreamEntry { id, priority, source: Untrusted::short(source), link })
+}
+
+async fn explain(
+    request: &ConsoleRequest,
+    name: &RepositoryName,
+    image: &str,
+) -> Result<Explanation, ConsoleError> {
+    let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
+    let authorized = request.authorize(permission, Resource::Repository(name.clone())).await?;
+    let explained = request.engine().explain_pull(&authorized, name, image).await?;
+    let PullExplanation { upstreams, answering } = explained;
+    let t = request.texts;
+    let summary = match answering.and_then(|position| upstreams.get(position)) {
+        Some(upstream) => (t.answered_by)(&upstream.policy_id),
+        None => t.no_upstream_has_it.to_owned(),
+    };
+    let row = |(position, upstream): (usize, UpstreamExplanation)| ExplainedUpstream {
+        outcome: outcome_text(&upstream.outcome),
+        id: upstream.policy_id,
+        repository: upstream.repository.map_or(String::new(), |name| name.path()),
+        milliseconds: format!("{:.1} ms", upstream.micros as f64 / 1000.0),
+        is_answering: answering == Some(position),
+    };
+    Ok(Explanation { summary, rows: upstreams.into_iter().enumerate().map(row).collect() })
+}
+
+/// Returns the answer of an upstream in the words of `berth explain`.
+fn outcome_text(outcome: &UpstreamOutcome) -> String {
+    match outcome {
+        UpstreamOutcome::Found(digest) => format!("has {digest}"),
+        UpstreamOutcome::Denied(digest) => format!("has {digest}, and a rule denies the download"),
+        UpstreamOutcome::NotFound => "does not have it".to_owned(),
+        UpstreamOutcome::Failed(fault) => format!("cannot answer: {fault}"),
+        UpstreamOutcome::NotAsked => "was not asked".to_owned(),
+        UpstreamOutcome::PinnedAway => "is not asked for this image: a pin".to_owned(),
+        UpstreamOutcome::ImageDenied(denial) => format!("does not serve it: {denial}"),
+    }
+}
