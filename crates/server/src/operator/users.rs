@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use web::app::App;
 use web::audit::{AuditCode, UnrequestedChange};
 use web::auth::Authenticator;
+use web::layer::PASSWORD_PATH;
 
 use super::audit_code;
 use crate::admins::{self, AdminChange};
@@ -248,7 +249,7 @@ fn link_base(app: &App) -> Result<String, IdentityError> {
                 .to_owned(),
         )
     })?;
-    Ok(format!("{url}/console/password/"))
+    Ok(format!("{url}{PASSWORD_PATH}"))
 }
 
 fn printed(base: &str, link: IssuedLink) -> PrintedLink {

@@ -10,7 +10,7 @@ async fn the_users_command_administers_people() {
     let file = std::fs::File::create(&log).expect("writable");
     let mut serve = berth_command(&["serve"]);
     serve.env("BERTH_LOG_LEVEL", "debug").env("BERTH_ADMINS", r#"["user:alice@example.com"]"#);
-    let _berth = BerthProcess::spawn(
+    let berth = BerthProcess::spawn(
         &data,
         serve.env("BERTH_EXTERNAL_URL", "https://registry.example.com").stderr(file),
     )
@@ -38,6 +38,8 @@ async fn the_users_command_administers_people() {
     tokens.push(token_of(&added));
     tokens.push(token_of(&run(&["reset", "bob@example.com"])));
     assert!(tokens.iter().all(|token| token.len() == 43), "{tokens:?}");
+    berth.client.get(&format!("/console/password/{}?lang=en", tokens[0])).await;
+    wait_for_text(&log, "/console/password/...?lang=en").await;
     let disabled = run(&["disable", "bob@example.com"]);
     assert_eq!(disabled, "Disabled bob@example.com, and ended 0 sessions.\n");
     let listed = run(&["list"]);
