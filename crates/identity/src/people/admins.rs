@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use meta::change_way::ChangeWay;
 use meta::events::{self, AuditEvent, EventAction};
 use meta::given_roles::{self, GivenRole};
 use meta::{Tx, accounts, policies, users};
@@ -135,6 +136,8 @@ fn record(
         tag: None,
         digest: None,
         occurred_at: now,
+        way: ChangeWay::Operator,
+        place: None,
     };
     Ok(events::insert(tx, &event)?)
 }

@@ -12,7 +12,7 @@ use model::principal::UserEmail;
 use crate::clock::{Micros, micros};
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::people::changes::PersonChange;
+use crate::people::changes::{ChangeAuthor, PersonChange};
 use crate::people::secret_text::{self, SecretUse};
 use crate::people::sessions::MAX_SESSIONS;
 use crate::people::sign_in_delays::SignInTarget;
@@ -94,9 +94,7 @@ impl Identity {
         let place = self.passwords.try_reserve().ok_or(SignInError::Busy)?;
         let email = email.parse::<UserEmail>().ok();
         let user = match email.clone() {
-            Some(email) => {
-                self.read_by_key(move |tx| Ok(users::find(tx, email.as_str())?)).await?
-            }
+            Some(email) => self.read_by_key(move |tx| Ok(users::find(tx, email.as_str())?)).await?,
             None => None,
         };
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
@@ -144,7 +142,7 @@ impl Identity {
             sessions::insert(tx, &hash, &session)?;
             PersonChange {
                 action: EventAction::SignIn,
-                principal: &format!("user:{}", user.email),
+                author: ChangeAuthor::Person,
                 email: &user.email,
                 now,
             }
