@@ -92,7 +92,7 @@ impl Caller {
     pub(crate) fn of_person(principal: Principal, authenticated_by: AuthenticatedBy) -> Self {
         Self {
             authenticated_by: Arc::new(authenticated_by),
-            ..Self::new(principal, AuthorizationMode::Policies)
+            ..Self::new(principal, AuthorizationMode::Policies).with_way(ChangeWay::Console)
         }
     }
 

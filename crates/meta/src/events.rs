@@ -80,11 +80,15 @@ pub enum EventAction {
     SignIn,
     /// Sessions of a person were ended.
     EndSessions,
+    /// The settings gave a member the roles of an administrator.
+    AddAdmin,
+    /// The settings took the roles of an administrator from a member.
+    RemoveAdmin,
 }
 
 impl EventAction {
     /// All kinds of changes.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -121,6 +125,8 @@ impl EventAction {
         Self::SetPassword,
         Self::SignIn,
         Self::EndSessions,
+        Self::AddAdmin,
+        Self::RemoveAdmin,
     ];
 
     /// Returns the name of the action in the database.
@@ -162,6 +168,8 @@ impl EventAction {
             Self::SetPassword => "set-password",
             Self::SignIn => "sign-in",
             Self::EndSessions => "end-sessions",
+            Self::AddAdmin => "add-admin",
+            Self::RemoveAdmin => "remove-admin",
         }
     }
 

@@ -13,6 +13,7 @@ mod secrets;
 mod serve;
 mod signals;
 mod token;
+mod users;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ enum BerthCommand {
     OwnerKey(owner_key::OwnerKeyArguments),
     Scrub(scrub::ScrubArguments),
     Secrets(secrets::SecretsArguments),
+    Users(users::UsersArguments),
     Adopt(adopt::AdoptArguments),
     Env(env::EnvArguments),
     Token(token::TokenArguments),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         BerthCommand::OwnerKey(owner_key) => owner_key.run(),
         BerthCommand::Scrub(scrub) => scrub.run(),
         BerthCommand::Secrets(secrets) => secrets.run(),
+        BerthCommand::Users(users) => users.run(),
         BerthCommand::Adopt(adopt) => adopt.run(),
         BerthCommand::Env(env) => env.run(),
         BerthCommand::Token(token) => token.run(),

@@ -1,4 +1,5 @@
-//! The background jobs: collection, cleanup, eviction, the scrub, webhooks, and storing what was counted in memory.
+//! The background jobs: collection, cleanup, eviction, the scrub, webhooks, ended sessions, and storing what was counted
+//! in memory.
 
 mod context;
 pub(crate) mod ticks;
@@ -29,6 +30,9 @@ const SCRUB_PERIOD: Duration = Duration::from_secs(60);
 
 /// The interval at which events and changes of tags are looked for that are too old.
 const HISTORY_PERIOD: Duration = Duration::from_secs(3600);
+
+/// The interval at which sessions and links that ended by themselves are deleted.
+const SESSION_PERIOD: Duration = Duration::from_secs(60);
 
 /// The interval at which the files of the certificate are checked for changes.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(2);
@@ -87,6 +91,7 @@ pub(crate) fn start(
     jobs.every(cleanup_period, move |context| clean(context, cleanup_period));
     jobs.every(eviction_period, evict);
     jobs.every(HISTORY_PERIOD, forget_history);
+    jobs.every(SESSION_PERIOD, delete_ended_sessions);
     jobs.every(SCRUB_PERIOD, move |context| scrub(context, scrub_rate));
     if let Some(tls) = tls {
         set_certificate_expiry(&jobs.context.app, &tls);
@@ -198,6 +203,21 @@ async fn clean(context: JobContext, interval: Duration) {
     });
     if let Err(error) = cleaned.await {
         tracing::warn!(%error, "cleanup stopped and will be repeated: {error}");
+    }
+}
+
+/// Deletes sessions and links that ended by themselves.
+async fn delete_ended_sessions(context: JobContext) {
+    let identity = context.app.engine.identity();
+    while !context.is_stopping() {
+        match identity.delete_ended_sessions().await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "ended sessions could not be deleted yet: {error}");
+                break;
+            }
+        }
     }
 }
 

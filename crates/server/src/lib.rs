@@ -4,6 +4,7 @@
 //! log line and its limits, `web::auth` finds out who asks, and the doors (`oci`, `google`) answer by one call of
 //! `engine` or `identity`. `web::audit` records what was done and what was refused. [`routes`] puts the doors together.
 
+mod admins;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -7,6 +7,7 @@ mod explain;
 mod owner_key;
 mod scrub;
 mod secrets;
+mod users;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -15,18 +16,21 @@ use std::path::Path;
 
 use anyhow::Context;
 use engine::{CleanupMode, GcMode, GcReport};
+use identity::IdentityError;
 use model::secret::MAX_SECRET_BYTES;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use web::audit::AuditCode;
 
 pub(crate) use cleanup::{CleanedLine, CleanupProgress};
 pub(crate) use explain::{ExplainAnswer, UpstreamLine};
 pub(crate) use owner_key::NewOwnerKey;
 pub(crate) use scrub::ScrubAnswer;
 pub(crate) use secrets::{ListedSecret, ListedVersion, SecretsAnswer, SecretsCommand, SentValue};
+pub(crate) use users::{ListedSession, ListedUser, PrintedLink, UsersAnswer, UsersCommand};
 
 use crate::jobs::JobContext;
 use crate::listen::accept_or_pause;
@@ -68,6 +72,11 @@ pub(crate) enum OperatorCommand {
     Secrets {
         /// The command.
         action: SecretsCommand,
+    },
+    /// Adds, lists, disables, enables or signs out people.
+    Users {
+        /// The command.
+        action: UsersCommand,
     },
 }
 
@@ -188,6 +197,11 @@ async fn answer(stream: UnixStream, context: JobContext) {
             let line = done.map_or_else(ProgressLine::Error, ProgressLine::Done);
             let _ = send(&mut write, &line).await;
         }
+        Ok(OperatorCommand::Users { action }) => {
+            let done = users::run(&context.app, action).await;
+            let line = done.map_or_else(ProgressLine::Error, ProgressLine::Done);
+            let _ = send(&mut write, &line).await;
+        }
         Err(error) => {
             let problem = format!("this server does not know the command: {error}");
             let _ = send(&mut write, &ProgressLine::<()>::Error(problem)).await;
@@ -236,5 +250,21 @@ async fn collect(
             ProgressLine::Done(report.into())
         }
         Err(error) => ProgressLine::Error(error.to_string()),
+    }
+}
+
+/// Returns the code of an error in the audit log.
+fn audit_code(error: &IdentityError) -> AuditCode {
+    match error {
+        IdentityError::InvalidArgument { .. } => AuditCode::InvalidArgument,
+        IdentityError::ResourceUnknown(_) => AuditCode::NotFound,
+        IdentityError::Precondition(_) => AuditCode::FailedPrecondition,
+        IdentityError::AlreadyExists(_) => AuditCode::AlreadyExists,
+        IdentityError::Conflict(_) => AuditCode::Aborted,
+        IdentityError::Denied { .. }
+        | IdentityError::InsufficientOauthScopes
+        | IdentityError::Credential(_)
+        | IdentityError::Database(_)
+        | IdentityError::Internal(_) => AuditCode::Internal,
     }
 }

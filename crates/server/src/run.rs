@@ -27,6 +27,7 @@ use self::seals::{MasterKeySource, MissingKeyAction};
 
 pub use first_owner::FirstOwner;
 
+use crate::admins;
 use crate::config::{self, Config, OpsListen};
 use crate::data::{self, DataFolder, FolderSharing, RunningFolder};
 use crate::egress::EgressRules;
@@ -143,6 +144,9 @@ impl RunningServer {
             }
             _ => None,
         };
+        if let Authenticator::Accounts(_) = &authenticate {
+            admins::apply(&engine, &audit).await?;
+        }
         let app = App::new(AppState {
             engine,
             authenticate,

@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use code::AuditCode;
 pub use operation::{AuditedOperation, LogWhen, PermissionType};
-pub use recorder::{AuditRecorder, RepositoryOf};
+pub use recorder::{AuditRecorder, RepositoryOf, UnrequestedChange};
 
 use crate::layer::RequestInfo;
 use crate::layer::metrics::Metrics;
@@ -147,20 +147,15 @@ impl AuditLog {
         }
     }
 
-    /// Records that the operator asked for a new key of the owner, and how that ended.
-    pub fn record_owner_key(&self, resource: &str, code: AuditCode, problem: &str) {
+    /// Records a change that no request made, and how it ended.
+    pub fn record_unrequested(
+        &self,
+        change: UnrequestedChange<'_>,
+        code: AuditCode,
+        problem: &str,
+    ) {
         if let Some(sink) = &self.0 {
-            let record = AuditRecord::owner_key(sink.clock.now(), resource);
-            let outcome = Some((code, problem.to_owned()));
-            sink.send(Box::new(AuditRecord { outcome, ..record }));
-        }
-    }
-
-    /// Records that the operator changed a secret, and how that ended. `method` is the method of Secret Manager that
-    /// does the same.
-    pub fn record_secret(&self, method: &str, resource: &str, code: AuditCode, problem: &str) {
-        if let Some(sink) = &self.0 {
-            let record = AuditRecord::secret(sink.clock.now(), method, resource);
+            let record = AuditRecord::unrequested(sink.clock.now(), change);
             let outcome = Some((code, problem.to_owned()));
             sink.send(Box::new(AuditRecord { outcome, ..record }));
         }

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use meta::events::EventAction;
+use meta::change_way::ChangeWay;
+use meta::events::{self, AuditEvent, EventAction};
 use meta::given_roles::{self, GivenRole};
-use meta::{Tx, accounts, events, policies, users};
+use meta::{Tx, accounts, policies, users};
 use model::iam_policy::IamPolicy;
 use model::principal::PolicyMember;
 use model::resource::ORGANIZATION_NAME;
 use model::role;
 
-use crate::accounts::first_owner::{OWNER_ROLES, organization_event};
+use crate::accounts::first_owner::OWNER_ROLES;
 use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
@@ -86,7 +87,8 @@ pub(super) fn give(
         changed = true;
     }
     if changed {
-        set_organization_policy(tx, &policy, now)?;
+        write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
+        record(tx, EventAction::AddAdmin, member.to_string(), now)?;
     }
     Ok(changed)
 }
@@ -99,32 +101,43 @@ fn take_from_others(
 ) -> Result<Vec<String>, IdentityError> {
     let named: BTreeSet<_> = admins.iter().map(PolicyMember::to_string).collect();
     let mut policy = organization_policy(tx)?;
-    let mut taken = Vec::new();
+    let mut taken = BTreeSet::new();
     for given in given_roles::list(tx)?.into_iter().filter(|given| !named.contains(&given.member)) {
         given_roles::delete(tx, &given)?;
         let member = given.member.parse::<PolicyMember>();
         let member = member.map_err(|error| IdentityError::Internal(error.to_string()))?;
         policy.unbind_role(&given.role, &member);
-        if taken.last() != Some(&given.member) {
-            taken.push(given.member);
-        }
+        taken.insert(given.member);
     }
     if !taken.is_empty() {
-        set_organization_policy(tx, &policy, now)?;
+        write_policy(tx, ORGANIZATION_NAME, &policy, now)?;
     }
-    Ok(taken)
+    for member in &taken {
+        record(tx, EventAction::RemoveAdmin, member.clone(), now)?;
+    }
+    Ok(taken.into_iter().collect())
 }
 
 fn organization_policy(tx: &mut Tx<'_>) -> Result<IamPolicy, IdentityError> {
     Ok(parse_stored(policies::find(tx, ORGANIZATION_NAME)?)?.policy)
 }
 
-fn set_organization_policy(
+/// Records what the settings did to a member.
+fn record(
     tx: &mut Tx<'_>,
-    policy: &IamPolicy,
+    action: EventAction,
+    member: String,
     now: Micros,
 ) -> Result<(), IdentityError> {
-    write_policy(tx, ORGANIZATION_NAME, policy, now)?;
-    let event = organization_event(EventAction::SetPolicy, SETTINGS_PRINCIPAL, now);
+    let event = AuditEvent {
+        action,
+        principal: SETTINGS_PRINCIPAL.to_owned(),
+        resource: member,
+        tag: None,
+        digest: None,
+        occurred_at: now,
+        way: ChangeWay::Operator,
+        place: None,
+    };
     Ok(events::insert(tx, &event)?)
 }

@@ -8,7 +8,7 @@ use meta::{Id, Tx, epochs, sessions};
 use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::people::changes::PersonChange;
+use crate::people::changes::{ChangeAuthor, PersonChange};
 use crate::people::secret_text::{self, SecretUse};
 
 /// The time for which a link is good.
@@ -163,7 +163,7 @@ impl Identity {
             epochs::bump(tx, epochs::ACCESS)?;
             PersonChange {
                 action: EventAction::SetPassword,
-                principal: &format!("user:{}", user.email),
+                author: ChangeAuthor::Person,
                 email: &user.email,
                 now,
             }

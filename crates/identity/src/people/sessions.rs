@@ -15,7 +15,7 @@ use crate::caller::{AuthenticatedBy, Caller, SecurityEpoch};
 use crate::clock::{Micros, micros};
 use crate::error::{CredentialError, IdentityError};
 use crate::identity::Identity;
-use crate::people::changes::PersonChange;
+use crate::people::changes::{ChangeAuthor, PersonChange};
 use crate::people::secret_text::{self, SecretUse};
 use crate::people::signed_in::{CachedSession, SessionId, SessionUse, SignedInPerson};
 use crate::settings::SessionLimits;
@@ -185,7 +185,7 @@ impl Identity {
                 epochs::bump(tx, epochs::ACCESS)?;
                 PersonChange {
                     action: EventAction::EndSessions,
-                    principal: &principal.to_string(),
+                    author: ChangeAuthor::Person,
                     email: principal.email().unwrap_or_default(),
                     now,
                 }

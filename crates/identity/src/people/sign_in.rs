@@ -12,7 +12,7 @@ use model::principal::UserEmail;
 use crate::clock::{Micros, micros};
 use crate::error::IdentityError;
 use crate::identity::Identity;
-use crate::people::changes::PersonChange;
+use crate::people::changes::{ChangeAuthor, PersonChange};
 use crate::people::secret_text::{self, SecretUse};
 use crate::people::sessions::MAX_SESSIONS;
 use crate::people::sign_in_delays::SignInTarget;
@@ -92,15 +92,26 @@ impl Identity {
         device: SessionDevice,
     ) -> Result<NewSession, SignInError> {
         let place = self.passwords.try_reserve().ok_or(SignInError::Busy)?;
-        let user = match email.parse::<UserEmail>() {
-            Ok(email) => self.read_by_key(move |tx| Ok(users::find(tx, email.as_str())?)).await?,
-            Err(_) => None,
+        let email = email.parse::<UserEmail>().ok();
+        let user = match email.clone() {
+            Some(email) => self.read_by_key(move |tx| Ok(users::find(tx, email.as_str())?)).await?,
+            None => None,
         };
         let stored = user.as_ref().and_then(|user| user.password_hash.clone());
         let is_right = place.verify(password, stored).await?;
-        let user = user.filter(|user| is_right && !user.disabled).ok_or(SignInError::Wrong)?;
-        let session = self.create_session(user, device).await?;
-        session.ok_or(SignInError::Wrong)
+        let address = device.address;
+        let reason = match user {
+            None => "there is no such person",
+            Some(user) if user.disabled => "the person is disabled",
+            Some(user) if user.password_hash.is_none() => "the person has no password yet",
+            Some(_) if !is_right => "the password is wrong",
+            Some(user) => match self.create_session(user, device).await? {
+                Some(session) => return Ok(session),
+                None => "the person was changed meanwhile",
+            },
+        };
+        log_refusal(email.as_ref(), address, reason);
+        Err(SignInError::Wrong)
     }
 
     /// Begins a session. Returns `None` if the person was disabled or has another password meanwhile.
@@ -131,7 +142,7 @@ impl Identity {
             sessions::insert(tx, &hash, &session)?;
             PersonChange {
                 action: EventAction::SignIn,
-                principal: &format!("user:{}", user.email),
+                author: ChangeAuthor::Person,
                 email: &user.email,
                 now,
             }
@@ -140,6 +151,18 @@ impl Identity {
         });
         Ok(writing.await?.then_some(NewSession { secret, expires_at }))
     }
+}
+
+/// Logs why somebody was not signed in. Only the log says that. A text that is no address is not shown.
+fn log_refusal(email: Option<&UserEmail>, address: Option<IpAddr>, reason: &'static str) {
+    let account = email.map_or("-", UserEmail::as_str);
+    let client = address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    tracing::info!(
+        client,
+        account,
+        reason,
+        "a sign-in was refused: {reason}; it is for {account} and came from {client}"
+    );
 }
 
 /// Returns the name of a program without characters that a page or a terminal would not show, and not too long.

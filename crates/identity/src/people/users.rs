@@ -5,12 +5,11 @@ use meta::users::{self, UserRow};
 use meta::{Id, Tx, epochs, sessions};
 use model::principal::UserEmail;
 
-use crate::accounts::first_owner::OPERATOR_PRINCIPAL;
 use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::people::admins;
-use crate::people::changes::PersonChange;
+use crate::people::changes::{ChangeAuthor, PersonChange};
 use crate::people::password_links::{IssuedLink, NewLink};
 use crate::people::sessions::SessionSummary;
 use crate::policies::evaluate::has_administrator;
@@ -233,5 +232,5 @@ fn record(
     email: &UserEmail,
     now: Micros,
 ) -> Result<(), IdentityError> {
-    PersonChange { action, principal: OPERATOR_PRINCIPAL, email: email.as_str(), now }.record(tx)
+    PersonChange { action, author: ChangeAuthor::Operator, email: email.as_str(), now }.record(tx)
 }

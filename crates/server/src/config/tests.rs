@@ -59,6 +59,9 @@ fn values_that_break_something_are_named() {
         ("audit", "file", "\"\""),
         ("tokens", "registry_lifetime", "\"59s\""),
         ("tokens", "registry_lifetime", "\"2h\""),
+        ("sessions", "idle", "\"299s\""),
+        ("sessions", "lifetime", "\"11h\""),
+        ("sessions", "lifetime", "\"91d\""),
         ("new_repositories", "on_push", "\"pkg.dev\""),
         ("new_repositories", "on_push", "true"),
     ] {
@@ -66,6 +69,7 @@ fn values_that_break_something_are_named() {
         assert!(error.contains(&format!("{table}.{key}")), "{error}");
     }
     read("[gc]\ngrace = \"0s\"\nretention = \"0s\"\ninterval = \"0s\"", &[]).expect("at once");
+    read("[sessions]\nidle = \"5m\"\nlifetime = \"5m\"", &[]).expect("short");
     read("[limits]\nidle_timeout = \"36500d\"\ndrain_timeout = \"0s\"", &[]).expect("patient");
 }
 

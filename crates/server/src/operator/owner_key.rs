@@ -1,8 +1,9 @@
 //! The operator's command for a new key of the owner.
 
 use anyhow::bail;
+use identity::OPERATOR_PRINCIPAL;
 use serde::{Deserialize, Serialize};
-use web::audit::AuditCode;
+use web::audit::{AuditCode, UnrequestedChange};
 
 use web::app::App;
 use web::auth::Authenticator;
@@ -31,15 +32,18 @@ pub(super) async fn make(app: &App, url: Option<String>) -> anyhow::Result<NewOw
         );
     };
     let made = app.engine.identity().restore_owner(&format!("{url}/token")).await;
+    let record = |resource: &str, code, problem: &str| {
+        let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
+        let change = UnrequestedChange { principal: OPERATOR_PRINCIPAL, method, resource };
+        app.audit.record_unrequested(change, code, problem);
+    };
     match &made {
         Ok(made) => {
             let key = format!("projects/-/serviceAccounts/{}/keys/{}", made.email, made.key_id);
-            app.audit.record_owner_key(&key, AuditCode::Ok, "");
+            record(&key, AuditCode::Ok, "");
             tracing::warn!("the operator made a new key of {}: {}", made.email, made.key_id);
         }
-        Err(error) => {
-            app.audit.record_owner_key("organizations/1", AuditCode::Internal, &error.to_string())
-        }
+        Err(error) => record("organizations/1", AuditCode::Internal, &error.to_string()),
     }
     let made = made?;
     let repaired = made.repaired.into_iter().map(str::to_owned).collect();

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
+use super::audit_code;
 use identity::{
-    AuthorizationMode, Identity, IdentityError, NewSecretVersion, SecretSummary,
-    SecretVersionSummary,
+    AuthorizationMode, Identity, IdentityError, NewSecretVersion, OPERATOR_PRINCIPAL,
+    SecretSummary, SecretVersionSummary,
 };
 use model::name::ProjectId;
 use model::secret::{RegistryOrigin, SecretError, SecretName, SecretValue, SecretVersionName};
 use serde::{Deserialize, Serialize};
 use web::app::App;
-use web::audit::AuditCode;
+use web::audit::{AuditCode, UnrequestedChange};
 use web::auth::Authenticator;
 
 /// A command about secrets. Names are parsed by the server.
@@ -146,7 +147,9 @@ pub(super) async fn run(app: &App, command: SecretsCommand) -> Result<SecretsAns
             Ok(SecretsAnswer::Added(version)) => version,
             _ => &resource,
         };
-        app.audit.record_secret(method, resource, code, &problem);
+        let method = format!("google.cloud.secretmanager.v1.SecretManagerService.{method}");
+        let change = UnrequestedChange { principal: OPERATOR_PRINCIPAL, method: &method, resource };
+        app.audit.record_unrequested(change, code, &problem);
     }
     answer.map_err(|error| error.to_string())
 }
@@ -205,19 +208,4 @@ fn parse<T: std::str::FromStr<Err = SecretError>>(name: &str) -> Result<T, Ident
 
 fn invalid(field: &'static str, error: &SecretError) -> IdentityError {
     IdentityError::InvalidArgument { field, problem: error.to_string() }
-}
-
-fn audit_code(error: &IdentityError) -> AuditCode {
-    match error {
-        IdentityError::InvalidArgument { .. } => AuditCode::InvalidArgument,
-        IdentityError::ResourceUnknown(_) => AuditCode::NotFound,
-        IdentityError::Precondition(_) => AuditCode::FailedPrecondition,
-        IdentityError::AlreadyExists(_) => AuditCode::AlreadyExists,
-        IdentityError::Conflict(_) => AuditCode::Aborted,
-        IdentityError::Denied { .. }
-        | IdentityError::InsufficientOauthScopes
-        | IdentityError::Credential(_)
-        | IdentityError::Database(_)
-        | IdentityError::Internal(_) => AuditCode::Internal,
-    }
 }

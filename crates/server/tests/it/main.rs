@@ -22,6 +22,7 @@ mod monitoring;
 mod oci;
 mod ops;
 mod origin;
+mod people;
 mod processes;
 mod readers;
 mod scrub;

@@ -13,6 +13,7 @@ pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod lying_upstream;
 pub(crate) mod numbers;
+pub(crate) mod people;
 pub(crate) mod process;
 pub(crate) mod receiver;
 pub(crate) mod routes;

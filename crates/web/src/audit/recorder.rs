@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::code::AuditCode;
 use engine::{CLEANUP_PRINCIPAL, CleanedVersion, EngineError, ImageTarget};
 use http::StatusCode;
-use identity::{Caller, IdentityError, OPERATOR_PRINCIPAL};
+use identity::{Caller, IdentityError};
 use model::name::RepositoryName;
 use model::permission::Permission;
 use model::principal::Principal;
@@ -45,6 +45,17 @@ pub(super) struct AuditRecord {
     pub(super) outcome: Option<(AuditCode, String)>,
     /// The number of left out entries that this entry stands for.
     pub(super) left_out: u64,
+}
+
+/// A change that no request made: the operator made it by the server's socket, or the settings made it.
+#[derive(Debug, Clone, Copy)]
+pub struct UnrequestedChange<'a> {
+    /// The principal that made the change.
+    pub principal: &'static str,
+    /// The full name of the method that does the same.
+    pub method: &'a str,
+    /// The name of the resource.
+    pub resource: &'a str,
 }
 
 /// A permission that was checked.
@@ -98,23 +109,12 @@ impl AuditRecord {
         }
     }
 
-    /// Creates the entry about the operator, who asked for a new key of the owner.
-    pub(super) fn owner_key(now: i64, resource: &str) -> Self {
-        let method = "google.iam.admin.v1.IAM.CreateServiceAccountKey";
+    /// Creates the entry about a change that no request made.
+    pub(super) fn unrequested(now: i64, change: UnrequestedChange<'_>) -> Self {
+        let UnrequestedChange { principal, method, resource } = change;
         Self {
-            operation: AuditedOperation::rpc(method, Some("iam.serviceAccountKeys.create")),
-            email: Some(OPERATOR_PRINCIPAL.to_owned()),
-            resource: resource.to_owned(),
-            ..Self::new(now)
-        }
-    }
-
-    /// Creates the entry about the operator, who changed a secret.
-    pub(super) fn secret(now: i64, method: &str, resource: &str) -> Self {
-        let method = format!("google.cloud.secretmanager.v1.SecretManagerService.{method}");
-        Self {
-            operation: AuditedOperation::rpc(&method, None),
-            email: Some(OPERATOR_PRINCIPAL.to_owned()),
+            operation: AuditedOperation::rpc(method, None),
+            email: Some(principal.to_owned()),
             resource: resource.to_owned(),
             ..Self::new(now)
         }

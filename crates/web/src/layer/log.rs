@@ -16,7 +16,7 @@ use percent_encoding::{CONTROLS, percent_encode};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::debug_fn;
 
-use super::{PROBE_ROUTE, RequestInfo};
+use super::{PASSWORD_PATH, PROBE_ROUTE, RequestInfo};
 use crate::settings::{LogFormat, LogSettings};
 use queue::LineQueue;
 pub(super) use queue::dropped_lines;
@@ -152,9 +152,13 @@ fn truncated(text: &str, max_bytes: usize) -> &str {
 
 /// Returns a URI's path and query without secrets, cut to 512 bytes.
 fn path_and_query(uri: &http::Uri) -> String {
-    let Some(query) = uri.query() else { return readable(uri.path().as_bytes(), 512) };
+    let path = match uri.path().strip_prefix(PASSWORD_PATH) {
+        Some(token) if !token.is_empty() => Cow::Owned(format!("{PASSWORD_PATH}...")),
+        Some(_) | None => Cow::Borrowed(uri.path()),
+    };
+    let Some(query) = uri.query() else { return readable(path.as_bytes(), 512) };
     let shown: Vec<_> = query.split('&').map(without_secret).collect();
-    readable(format!("{}?{}", uri.path(), shown.join("&")).as_bytes(), 512)
+    readable(format!("{path}?{}", shown.join("&")).as_bytes(), 512)
 }
 
 /// Returns a query parameter, without its value if people or Google's clients put secrets into it. This server uses
@@ -224,6 +228,15 @@ mod tests {
         assert_eq!(readable("/v2/a?n=\u{fc}\n".as_bytes(), 512), "/v2/a?n=%C3%BC%0A");
         assert_eq!(readable("/v2/\u{fc}".as_bytes(), 6), "/v2/%C");
         assert_eq!(readable(b"/v2/a", 3), "/v2");
+    }
+
+    #[test]
+    fn secrets_of_urls_are_not_shown() {
+        let shown = |uri: &'static str| path_and_query(&http::Uri::from_static(uri));
+        assert_eq!(shown("/console/password/abc"), "/console/password/...");
+        assert_eq!(shown("/console/password/abc?x=1&token=t"), "/console/password/...?x=1&token");
+        assert_eq!(shown("/console/password/"), "/console/password/");
+        assert_eq!(shown("/console/p/r?x=1"), "/console/p/r?x=1");
     }
 
     #[test]

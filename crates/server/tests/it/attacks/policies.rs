@@ -25,6 +25,9 @@ on_both![
 async fn attack_20_one_of_several_concurrent_policy_changes_wins(accounts: AccountServer) {
     let owner = &accounts.owner;
     accounts.create_repository(PROJECT, "r1").await;
+    for n in 0..4 {
+        accounts.server.add_user(&format!("u{n}@example.com")).await;
+    }
     for resource in [
         repository_name(PROJECT, "r1"),
         format!("projects/{PROJECT}"),

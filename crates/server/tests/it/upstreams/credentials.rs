@@ -4,8 +4,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use super::{api_path, create_from_body, image_in};
 use crate::util::accounts::PROJECT;
@@ -60,17 +58,7 @@ pub(super) async fn send_secrets_command(
     accounts: &AccountServer,
     action: Value,
 ) -> Result<Value, String> {
-    let socket = accounts.server.run_folder().join("admin.sock");
-    let mut stream = UnixStream::connect(socket).await.expect("it listens");
-    let command = json!({ "command": "secrets", "action": action });
-    stream.write_all(format!("{command}\n").as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let answer: Value = serde_json::from_str(&answer).expect("JSON");
-    match answer.get("done") {
-        Some(done) => Ok(done.clone()),
-        None => Err(answer["error"].as_str().expect("an error").to_owned()),
-    }
+    accounts.server.operate(&json!({ "command": "secrets", "action": action })).await
 }
 
 /// A server that may reach this machine, and an upstream.
