@@ -58,7 +58,7 @@ const filters = () => {
 
 const choices = () => {
   for (const all of document.querySelectorAll("input[data-select-all]")) {
-    all.closest("[hidden]")?.removeAttribute("hidden");
+    all.closest("label").hidden = false;
     all.addEventListener("change", () => {
       for (const box of all.form.querySelectorAll("input[name=digest]")) box.checked = all.checked;
     });

@@ -21,6 +21,8 @@ pub(crate) enum ConsoleError {
     NotFound,
     /// The viewer may see this, but lacks the permission to change it.
     Forbidden(Permission),
+    /// The page does not take the method. These are the ones that it takes.
+    WrongMethod(Vec<&'static str>),
     /// The form was not sent from a page of the viewer's.
     Csrf(CsrfError),
     /// The form or the query has a wrong value.
@@ -124,7 +126,15 @@ impl ConsoleError {
     /// Answers a request that failed.
     pub(crate) fn into_response(self, request: &ConsoleRequest) -> Response {
         let t = request.texts;
+        let allow =
+            if let Self::WrongMethod(methods) = &self { methods.join(", ") } else { String::new() };
         let (status, title, text, code) = match self {
+            Self::WrongMethod(_) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                t.refused,
+                request.method.to_string(),
+                String::new(),
+            ),
             Self::SignIn => {
                 let to = Link::own("sign-in").with("next", &request.here);
                 return redirect(request, &to.to_string());
@@ -158,6 +168,12 @@ impl ConsoleError {
             }
         };
         request.trail.note_failure(status, &text);
-        show_with_status(request, status, &ErrorPage { frame: request.frame(title), text, code })
+        let page = ErrorPage { frame: request.frame(title), text, code };
+        let mut response = show_with_status(request, status, &page);
+        if !allow.is_empty() {
+            let allow = allow.parse().expect("methods are words");
+            response.headers_mut().insert(http::header::ALLOW, allow);
+        }
+        response
     }
 }

@@ -52,9 +52,11 @@ pub(crate) fn link_to_reference(request: &ConsoleRequest, text: &str) -> Option<
     let reference = reference.strip_prefix("https://").unwrap_or(reference);
     let (host, path) = reference.split_once('/')?;
     let is_host = host == "localhost" || host.contains(['.', ':']);
-    match is_host {
-        true => link_to_path(&request.app, host, path),
-        false => link_to_path(&request.app, "", reference),
+    // Without a host, a text with two slashes or more is the path of an image, and one with fewer may be a name.
+    match (is_host, reference.matches('/').count()) {
+        (true, _) => link_to_path(&request.app, host, path),
+        (false, 2..) => link_to_path(&request.app, "", reference),
+        (false, _) => None,
     }
 }
 

@@ -71,8 +71,9 @@ fn find_route(request: &ConsoleRequest, path: &str) -> Result<ConsoleRoute, Cons
     let location = ConsoleRequest::location_of(&request.query, &request.links);
     let route = location.and_then(|location| ConsoleRoute::parse(path, &location));
     let route = route.ok_or(ConsoleError::NotFound)?;
-    if !route.takes(&request.method) {
-        return Err(ConsoleError::Invalid(format!("{} does nothing here", request.method)));
+    let methods = route.methods();
+    if !methods.contains(&request.method.as_str()) {
+        return Err(ConsoleError::WrongMethod(methods));
     }
     request.trail.note_operation(route.operation(&request.method));
     Ok(route)

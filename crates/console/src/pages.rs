@@ -13,6 +13,7 @@ pub(crate) mod password;
 pub(crate) mod projects;
 pub(crate) mod raw;
 pub(crate) mod repositories;
+pub(crate) mod rights;
 pub(crate) mod search;
 pub(crate) mod sign_in;
 pub(crate) mod tags;

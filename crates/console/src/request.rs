@@ -10,7 +10,7 @@ use identity::{
     Authorized, Caller, ChangeWay, Identity, IdentityError, SessionDevice, SessionUse,
     SignedInPerson,
 };
-use model::name::Location;
+use model::name::{Location, RepositoryName};
 use model::permission::Permission;
 use model::registry_host::without_port;
 use model::resource::Resource;
@@ -288,6 +288,12 @@ impl ConsoleRequest {
             Some(location) => location.parse().ok(),
             None => Some(links.default_location().clone()),
         }
+    }
+
+    /// Returns the location of a repository for a form, unless it is the default one.
+    pub(crate) fn other_location(&self, name: &RepositoryName) -> Option<String> {
+        let is_default = name.location == *self.links.default_location();
+        (!is_default).then(|| name.location.to_string())
     }
 
     /// Returns the frame of a page with this title.

@@ -160,11 +160,12 @@ impl ConsoleRoute {
     }
 
     /// Returns the methods that [`ROUTES`] declares for this route.
-    pub(crate) fn takes(&self, method: &http::Method) -> bool {
+    pub(crate) fn methods(&self) -> Vec<&'static str> {
+        if *self == Self::Home {
+            return vec!["GET", "HEAD"];
+        }
         let declared = ROUTES.iter().filter(|declared| declared.path == self.pattern());
-        let mut methods = declared.flat_map(|declared| declared.methods.split(' '));
-        methods.any(|declared| declared == method.as_str())
-            || (*self == Self::Home && [http::Method::GET, http::Method::HEAD].contains(method))
+        declared.flat_map(|declared| declared.methods.split(' ')).collect()
     }
 
     /// Returns the operation for the audit log; `None` for pages that show nothing of the registry.

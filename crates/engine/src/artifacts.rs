@@ -13,6 +13,7 @@ pub(crate) mod listing;
 pub(crate) mod manifest_list;
 pub(crate) mod repositories;
 pub(crate) mod rules;
+pub(crate) mod search;
 pub(crate) mod tag_history;
 pub(crate) mod tag_table;
 pub(crate) mod upstream_check;

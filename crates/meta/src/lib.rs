@@ -45,6 +45,7 @@ pub mod remote_fetches;
 pub mod repositories;
 pub mod revoked_tokens;
 pub mod rules;
+pub mod search;
 pub mod secrets;
 pub mod sessions;
 pub mod settings;

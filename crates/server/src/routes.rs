@@ -13,7 +13,6 @@ use crate::ops;
 /// The routes of the listener for clients, besides those of Google's APIs.
 pub fn registry_routes() -> DeclaredRoutes<App> {
     const OWN: &str = "what is good for something is in the form";
-    const FIRST_PAGE: &str = "it shows what the viewer may see, and nothing else";
     DeclaredRoutes::default()
         .with("GET HEAD", "/v2", RouteAccess::Authenticated, any(oci::ping))
         .with("GET HEAD", "/v2/", RouteAccess::Authenticated, any(oci::ping))
@@ -40,8 +39,15 @@ pub fn registry_routes() -> DeclaredRoutes<App> {
         )
         // Names may hold slashes: such a path is read from its end.
         .below("/v2/{*path}", &oci::ROUTES, any(oci::by_path))
-        .with("GET HEAD", "/console", RouteAccess::Public(FIRST_PAGE), any(console::home))
-        .with("GET HEAD", "/console/", RouteAccess::Public(FIRST_PAGE), any(console::home))
+}
+
+/// The routes of the web console, on the same listener.
+pub fn console_routes() -> DeclaredRoutes<App> {
+    const FIRST_PAGE: RouteAccess =
+        RouteAccess::Public("it shows what the viewer may see, and nothing else");
+    DeclaredRoutes::default()
+        .with("GET HEAD", "/console", FIRST_PAGE, any(console::home))
+        .with("GET HEAD", "/console/", FIRST_PAGE, any(console::home))
         .below("/console/{*path}", &console::ROUTES, any(console::by_path))
 }
 
@@ -50,7 +56,8 @@ pub fn registry_routes() -> DeclaredRoutes<App> {
 pub fn registry(app: App) -> anyhow::Result<Router> {
     let google = google::ApiEntry::new(&app)?;
     let others = Router::new().fallback(by_none).with_state((app.clone(), google));
-    Ok(registry_routes().into_router().fallback_service(others).with_state(app))
+    let pages = console_routes().into_router();
+    Ok(registry_routes().into_router().merge(pages).fallback_service(others).with_state(app))
 }
 
 /// Answers a path that is none of the routes: by Google's APIs if it is theirs, with the address of a page of the

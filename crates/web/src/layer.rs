@@ -23,7 +23,7 @@ use forwarded::ForwardedRequest;
 use model::principal::Principal;
 
 /// The path of the pages on which people set their passwords. The token of a link follows, which is a secret.
-pub const PASSWORD_PATH: &str = "/console/password/";
+pub const PASSWORD_PATH: &str = "/console/-/password/";
 
 /// The route of requests to the operators' listener, such as health checks. They come every few seconds, so they are
 /// neither counted nor logged with the requests of clients.

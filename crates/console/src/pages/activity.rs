@@ -122,7 +122,6 @@ async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, Consol
         request.query.all("kind").fold(link, |link, kind| link.with("kind", kind))
     };
     let base = filtered(link.clone().page("activity"));
-    let is_default = repository.location == *request.links.default_location();
     let chosen: Vec<&str> = request.query.all("kind").collect();
     let field = |name: &str| request.query.get(name).unwrap_or_default().to_owned();
     let shown = ActivityPage {
@@ -138,7 +137,7 @@ async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, Consol
                 is_chosen: chosen.contains(&kind.as_str()),
             })
             .collect(),
-        location: (!is_default).then(|| repository.location.to_string()),
+        location: request.other_location(&repository),
         has_filter: !chosen.is_empty()
             || ["actor", "since", "until"].iter().any(|key| request.query.get(key).is_some()),
         rows: listed.entries.into_iter().map(|entry| row(request, &repository, entry)).collect(),

@@ -1,5 +1,7 @@
 //! The deletion of versions: the page that says what would go, what stays and why; and the deletion.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
@@ -104,7 +106,9 @@ fn digests_of(fields: &Fields) -> Result<Vec<Digest>, ConsoleError> {
     let parse = |text: &str| {
         text.parse().map_err(|_| ConsoleError::Invalid(format!("{text:?} is no digest")))
     };
-    fields.all("digest").map(parse).collect()
+    // Two tags of a list may name one version.
+    let digests: Result<BTreeSet<Digest>, _> = fields.all("digest").map(parse).collect();
+    Ok(digests?.into_iter().collect())
 }
 
 fn going(request: &ConsoleRequest, name: &PackageName, plan: &DeletionPlan) -> Vec<GoingVersion> {

@@ -73,7 +73,6 @@ pub(crate) async fn show(
         actor: Untrusted::short(change.principal),
         way: request.texts.way(change.way),
     });
-    let is_default = name.repository.location == *request.links.default_location();
     let shown = HistoryPage {
         frame: request
             .frame(format!("{} · {}", request.texts.history, name.image))
@@ -81,7 +80,7 @@ pub(crate) async fn show(
             .with_tabs(request.image_tabs(&name)),
         name: name.image.to_string(),
         tag: wanted.unwrap_or_default().to_owned(),
-        location: (!is_default).then(|| name.repository.location.to_string()),
+        location: request.other_location(&name.repository),
         rows: rows.collect(),
         next: listed.next.map(|next| base.with("after", &next)),
         action: request.links.image(&name).page("tags"),

@@ -83,7 +83,6 @@ pub(crate) async fn show(
         });
     }
     let address = request.app.registry_uri(&name);
-    let is_default = name.location == *request.links.default_location();
     let shown = ImagesPage {
         frame: request
             .frame(name.repository.as_str())
@@ -95,7 +94,7 @@ pub(crate) async fn show(
         description: Untrusted::short(repository.description),
         has_immutable_tags: repository.immutable_tags,
         stored: Bytes(repository.size_bytes),
-        location: (!is_default).then(|| name.location.to_string()),
+        location: request.other_location(&name),
         filter: list.filter.clone(),
         rows,
         by_name: list.sort_link(&base, &COLUMNS, NameOrder::Name),

@@ -2,6 +2,9 @@
 
 use askama::Template;
 use axum::response::Response;
+use model::artifact_name::{PackageName, VersionName};
+use model::digest::Digest;
+use model::name::ImageName;
 
 use crate::error::ConsoleError;
 use crate::links::Link;
@@ -29,4 +32,9 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     let shown =
         SearchPage { frame: request.frame(request.texts.search), wanted, found: Vec::new() };
     Ok(page::show(request, &shown))
+}
+
+fn found_image(request: &ConsoleRequest, name: &PackageName, link: Link) -> FoundImage {
+    let address = request.app.registry_uri(&name.repository);
+    FoundImage { name: format!("{address}/{}", name.image), link }
 }

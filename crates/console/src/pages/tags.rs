@@ -16,6 +16,7 @@ use crate::html::{Bytes, MaybeTime, Time, platform_text, short_digest};
 use crate::links::Link;
 use crate::page::{self, Frame};
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
+use crate::pages::rights::ImageRights;
 use crate::request::ConsoleRequest;
 
 const TAG_COLUMNS: [SortColumn<TagTableOrder>; 2] = [
@@ -48,6 +49,9 @@ struct TagsPage {
     by_time: SortLink,
     pages: PageLinks,
     address: String,
+    delete: Link,
+    compare: Link,
+    rights: ImageRights,
 }
 
 struct TagEntry {
@@ -75,6 +79,10 @@ struct VersionsPage {
     by_digest: SortLink,
     by_time: SortLink,
     pages: PageLinks,
+    location: Option<String>,
+    delete: Link,
+    compare: Link,
+    rights: ImageRights,
 }
 
 struct VersionEntry {
@@ -116,7 +124,6 @@ async fn show_tags(request: &ConsoleRequest, name: PackageName) -> Result<Respon
     let address = format!("{}/{}", request.app.registry_uri(&name.repository), name.image);
     let shown = listed.entries.into_iter().filter(|tag| shows_attached || !is_fallback(&tag.name));
     let rows: Vec<_> = shown.map(|tag| tag_entry(request, &name, tag)).collect();
-    let is_default = name.repository.location == *request.links.default_location();
     let pull = rows.first().map(|row| format!("docker pull {address}:{}", row.name));
     let command = format!("gcloud artifacts docker tags list {address}");
     let shown = TagsPage {
@@ -127,7 +134,7 @@ async fn show_tags(request: &ConsoleRequest, name: PackageName) -> Result<Respon
             .with_commands(vec![command]),
         name: name.image.to_string(),
         pull,
-        location: (!is_default).then(|| name.repository.location.to_string()),
+        location: request.other_location(&name.repository),
         shows_attached,
         attached: match shows_attached {
             true => bare.clone(),
@@ -140,6 +147,9 @@ async fn show_tags(request: &ConsoleRequest, name: PackageName) -> Result<Respon
         pages: list.page_links(&base, &TAG_COLUMNS, listed.next.as_deref()),
         filter: list.filter,
         address,
+        delete: request.links.image(&name).page("delete"),
+        compare: request.links.image(&name).page("compare"),
+        rights: ImageRights::of(request, &name.repository).await?,
     };
     Ok(page::show(request, &shown))
 }
@@ -193,6 +203,10 @@ async fn show_versions(
         by_digest: list.sort_link(&base, &VERSION_COLUMNS, VersionOrder::Name),
         by_time: list.sort_link(&base, &VERSION_COLUMNS, PUSHED),
         pages: list.page_links(&base, &VERSION_COLUMNS, listed.next.as_deref()),
+        location: request.other_location(&name.repository),
+        delete: request.links.image(&name).page("delete"),
+        compare: request.links.image(&name).page("compare"),
+        rights: ImageRights::of(request, &name.repository).await?,
     };
     Ok(page::show(request, &shown))
 }

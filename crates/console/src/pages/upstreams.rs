@@ -67,7 +67,6 @@ pub(crate) async fn show(
     for row in entries(request, &mode) {
         rows.push(visible(request, row).await?);
     }
-    let is_default = name.location == *request.links.default_location();
     let address = request.app.registry_uri(&name);
     let shown = UpstreamsPage {
         frame: request
@@ -75,7 +74,7 @@ pub(crate) async fn show(
             .with_crumbs(request.crumbs_to_repository(&name).await?)
             .with_tabs(request.repository_tabs(&name, repository.mode))
             .with_commands(vec![format!("berth explain {address}/IMAGE:TAG")]),
-        location: (!is_default).then(|| name.location.to_string()),
+        location: request.other_location(&name),
         name: name.repository.to_string(),
         rows,
         image,

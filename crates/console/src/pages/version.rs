@@ -16,6 +16,7 @@ use crate::error::ConsoleError;
 use crate::html::{Bytes, MaybeTime, Time, Untrusted, short_digest};
 use crate::links::Link;
 use crate::page::{self, Frame, redirect};
+use crate::pages::rights::ImageRights;
 use crate::pages::tags::kind_text;
 use crate::request::ConsoleRequest;
 use commands::PullCommand;
@@ -33,7 +34,6 @@ struct VersionPage {
     digest: String,
     reference: String,
     tags: Vec<TagChip>,
-    kind: String,
     media_type: Untrusted,
     artifact_type: Option<Untrusted>,
     size: Bytes,
@@ -53,6 +53,10 @@ struct VersionPage {
     parents: Vec<RelatedVersion>,
     content: ShownContent,
     sign: String,
+    rights: ImageRights,
+    change_tags: Link,
+    delete: Link,
+    here: Link,
 }
 
 struct TagChip {
@@ -64,7 +68,6 @@ struct TagChip {
 pub(crate) struct RelatedVersion {
     pub(crate) kind: String,
     pub(crate) digest: String,
-    pub(crate) short: String,
     pub(crate) link: Link,
     pub(crate) media_type: Untrusted,
     pub(crate) size: Option<Bytes>,
@@ -160,7 +163,6 @@ async fn version_page(
         digest: digest.to_string(),
         reference: format!("{address}@{digest}"),
         tags: version.tags.iter().map(tag_chip).collect(),
-        kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
         media_type: Untrusted::short(version.media_type.clone()),
         artifact_type: version.artifact_type.clone().map(Untrusted::short),
         size: Bytes(relations.bytes),
@@ -184,6 +186,10 @@ async fn version_page(
             .collect(),
         content: shown_content(request, name, content, refusal),
         sign: format!("cosign sign {address}@{digest}"),
+        rights: ImageRights::of(request, &package.repository).await?,
+        change_tags: request.links.image(package).page("tags"),
+        delete: request.links.image(package).page("delete").with("digest", digest.as_str()),
+        here: request.links.version(name),
         config,
     })
 }
@@ -213,7 +219,6 @@ fn named_version(
     RelatedVersion {
         kind: String::new(),
         digest: digest.to_string(),
-        short: short_digest(digest.as_str()).to_owned(),
         link: request.links.version(&name),
         media_type: Untrusted::short(""),
         size: None,

@@ -5,8 +5,8 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
     complete_list, files, gc_queue, images, operations, outbox, packages, repositories,
-    revoked_tokens, rules, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags,
-    upstreams, users, versions,
+    revoked_tokens, rules, search, secrets, sessions, tag_history, tag_table, tags, uploads,
+    upstream_tags, upstreams, users, versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -91,6 +91,8 @@ on_each! {
         for sql in versions::HELD_SQL {
             check(db, sql, &[text, text, limit, limit]).await;
         }
+        check(db, search::PREFIX_SQL, &[text, text, limit]).await;
+        check(db, search::DIGEST_SQL, &[text, limit]).await;
         check(db, blobs::NAMED_SQL, &[text, limit]).await;
         for condition in repositories::HOLDING_SQL {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());

@@ -233,9 +233,12 @@ mod tests {
     #[test]
     fn secrets_of_urls_are_not_shown() {
         let shown = |uri: &'static str| path_and_query(&http::Uri::from_static(uri));
-        assert_eq!(shown("/console/password/abc"), "/console/password/...");
-        assert_eq!(shown("/console/password/abc?x=1&token=t"), "/console/password/...?x=1&token");
-        assert_eq!(shown("/console/password/"), "/console/password/");
+        assert_eq!(shown("/console/-/password/abc"), "/console/-/password/...");
+        assert_eq!(
+            shown("/console/-/password/abc?x=1&token=t"),
+            "/console/-/password/...?x=1&token"
+        );
+        assert_eq!(shown("/console/-/password/"), "/console/-/password/");
         assert_eq!(shown("/console/p/r?x=1"), "/console/p/r?x=1");
     }
 

@@ -27,7 +27,7 @@ async fn the_users_command_administers_people() {
     assert_eq!(run(&["list"]), "There are no people.\n");
     let added = run(&["add", "Alice@example.com", "--name", "Alice Liddell"]);
     assert!(added.contains("who administers everything"), "{added}");
-    let marker = "https://registry.example.com/console/password/";
+    let marker = "https://registry.example.com/console/-/password/";
     let token_of = |said: &str| {
         let (_, rest) = said.split_once(marker).expect("the link");
         rest.lines().next().expect("a token").to_owned()
@@ -38,8 +38,8 @@ async fn the_users_command_administers_people() {
     tokens.push(token_of(&added));
     tokens.push(token_of(&run(&["reset", "bob@example.com"])));
     assert!(tokens.iter().all(|token| token.len() == 43), "{tokens:?}");
-    berth.client.get(&format!("/console/password/{}?lang=en", tokens[0])).await;
-    wait_for_text(&log, "/console/password/...?lang=en").await;
+    berth.client.get(&format!("/console/-/password/{}?lang=en", tokens[0])).await;
+    wait_for_text(&log, "/console/-/password/...?lang=en").await;
     let disabled = run(&["disable", "bob@example.com"]);
     assert_eq!(disabled, "Disabled bob@example.com, and ended 0 sessions.\n");
     let listed = run(&["list"]);

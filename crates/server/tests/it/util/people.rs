@@ -41,6 +41,6 @@ impl TestServer {
 pub(crate) fn token_of(link: &Value) -> String {
     let url = link["url"].as_str().expect("a URL");
     let (base, token) = url.rsplit_once('/').expect("a path");
-    assert!(base.ends_with("/console/password"), "{url}");
+    assert!(base.ends_with("/console/-/password"), "{url}");
     token.to_owned()
 }
