@@ -8,6 +8,9 @@ suite_programs=(
   /usr/lib/postgresql/15/bin/initdb:postgresql-15
 )
 
+# What the suite of the web console runs besides.
+browser_programs=(chromium:chromium chromedriver:chromium-driver)
+
 # What the lints run.
 lint_programs=(shellcheck:shellcheck)
 

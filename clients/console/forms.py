@@ -1,0 +1,72 @@
+"""Filters and orders of lists, with scripts and without."""
+import time
+
+from checks import check, expect_equal
+from reading import texts
+from webdriver import ENTER
+from world import APP, MANY
+
+
+def expect_rows(browser, expected):
+    expect_equal(texts(browser, "tbody th a"), expected)
+
+
+@check("the filter is a form that needs no script")
+def filter_form(world):
+    for browser in world.browser, world.plain:
+        world.open(MANY, browser)
+        browser.type("#filter", "build-005" + ENTER)
+        wait_for(lambda: "filter=build-005" in browser.url())
+        expect_equal(sorted(texts(browser, "tbody th a")), [f"build-005{n}" for n in range(10)])
+        world.open(f"{MANY}?filter=nothing", browser)
+        assert "Nothing matches" in browser.text("main")
+        browser.click("#list p a")
+        expect_equal(len(texts(browser, "tbody th a")), 50)
+
+
+@check("the list is filtered while the viewer types, without a new page")
+def filter_while_typing(world):
+    browser = world.open(MANY)
+    browser.run("window.sameDocument = true;")
+    browser.type("#filter", "build-0042")
+    wait_for(lambda: texts(browser, "tbody th a") == ["build-0042"])
+    wait_for(lambda: "filter=build-0042" in browser.url())
+    expect_equal(browser.run("return window.sameDocument;"), True)
+    expect_equal(browser.run("return document.activeElement.id;"), "filter")
+    expect_equal(browser.run("return document.querySelectorAll('tbody .copy:not([hidden])').length;"), 1)
+    expect_equal(browser.console_messages(), [])
+
+
+@check("columns sort by links, and say so")
+def sorting(world):
+    sorted_by = "return [...document.querySelectorAll('[aria-sort]')].map((cell) => [cell.textContent.trim(), cell.ariaSort]);"
+    for browser in world.browser, world.plain:
+        world.open(MANY, browser)
+        browser.click("thead th:first-child a")
+        first = browser.run(sorted_by)
+        names = texts(browser, "tbody th a")
+        browser.click("thead th:first-child a")
+        second = browser.run(sorted_by)
+        expect_equal(sorted([first[0][1], second[0][1]]), ["ascending", "descending"])
+        expect_equal([len(first), len(second), first[0][0]], [1, 1, "Tag"])
+        ascending = names if first[0][1] == "ascending" else texts(browser, "tbody th a")
+        expect_equal(ascending[:2], ["build-0000", "build-0001"])
+        descending = texts(browser, "tbody th a") if ascending is names else names
+        expect_equal(descending[:2], ["build-0059", "build-0058"])
+
+
+@check("tags of attachments are hidden, and shown on demand")
+def attached_tags(world):
+    for browser in world.browser, world.plain:
+        world.open(APP, browser)
+        assert not any(tag.endswith(".sig") for tag in texts(browser, "tbody th a"))
+        browser.click("main > p > a")
+        assert any(tag.endswith(".sig") for tag in texts(browser, "tbody th a"))
+
+
+def wait_for(holds):
+    """Waits until the page has come so far."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end, "the page did not come so far in 10 s"
+        time.sleep(0.05)
