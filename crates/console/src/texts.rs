@@ -40,8 +40,6 @@ pub(crate) struct Texts {
     pub(crate) tag: &'static str,
     /// A heading.
     pub(crate) versions: &'static str,
-    /// A column.
-    pub(crate) version: &'static str,
     /// A heading.
     pub(crate) untagged: &'static str,
     /// A heading.
@@ -70,8 +68,6 @@ pub(crate) struct Texts {
     pub(crate) updated: &'static str,
     /// A column.
     pub(crate) pushed: &'static str,
-    /// A column.
-    pub(crate) last_push: &'static str,
     /// A label.
     pub(crate) built: &'static str,
     /// A column.
@@ -138,10 +134,6 @@ pub(crate) struct Texts {
     pub(crate) pull: &'static str,
     /// A heading.
     pub(crate) push: &'static str,
-    /// A column.
-    pub(crate) by_tag: &'static str,
-    /// A column.
-    pub(crate) by_digest: &'static str,
     /// A label: the name by which tools know a version.
     pub(crate) reference: &'static str,
     /// A button.
@@ -466,7 +458,6 @@ static ENGLISH: Texts = Texts {
     tags: "Tags",
     tag: "Tag",
     versions: "Versions",
-    version: "Version",
     untagged: "Untagged",
     history: "History",
     activity: "Activity",
@@ -481,7 +472,6 @@ static ENGLISH: Texts = Texts {
     created: "Created",
     updated: "Updated",
     pushed: "Pushed",
-    last_push: "Last push",
     built: "Built",
     last_pull: "Last pull",
     pulls: "Pulls in 30 days",
@@ -515,8 +505,6 @@ static ENGLISH: Texts = Texts {
     download: "Download",
     pull: "Pull",
     push: "Push",
-    by_tag: "By tag",
-    by_digest: "By digest",
     reference: "Reference",
     copy: "Copy",
     copied: "Copied",
@@ -668,7 +656,6 @@ static CHINESE: Texts = Texts {
     tags: "标签 (tag)",
     tag: "标签 (tag)",
     versions: "版本",
-    version: "版本",
     untagged: "无标签",
     history: "历史",
     activity: "活动",
@@ -683,7 +670,6 @@ static CHINESE: Texts = Texts {
     created: "创建时间",
     updated: "更新时间",
     pushed: "推送时间",
-    last_push: "最近推送",
     built: "构建时间",
     last_pull: "最近拉取",
     pulls: "30 天内拉取",
@@ -717,8 +703,6 @@ static CHINESE: Texts = Texts {
     download: "下载",
     pull: "拉取",
     push: "推送",
-    by_tag: "按标签",
-    by_digest: "按摘要",
     reference: "引用",
     copy: "复制",
     copied: "已复制",

@@ -29,9 +29,29 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     if let Some(link) = crate::front_door::link_to_reference(request, &wanted) {
         return Ok(redirect(request, &link.to_string()));
     }
-    let shown =
-        SearchPage { frame: request.frame(request.texts.search), wanted, found: Vec::new() };
-    Ok(page::show(request, &shown))
+    let found = find(request, &wanted).await?;
+    if let [only] = found.as_slice() {
+        return Ok(redirect(request, &only.link.to_string()));
+    }
+    let frame = request.frame(request.texts.search);
+    Ok(page::show(request, &SearchPage { frame, wanted, found }))
+}
+
+/// Returns the versions with a digest, or the images whose names begin with a text.
+async fn find(request: &ConsoleRequest, wanted: &str) -> Result<Vec<FoundImage>, ConsoleError> {
+    let (engine, caller) = (request.engine(), request.caller());
+    let mut found = Vec::new();
+    if let Ok(digest) = wanted.parse::<Digest>() {
+        for package in engine.search_digest(caller, &digest).await? {
+            let name = VersionName { package, digest: digest.clone() };
+            found.push(found_image(request, &name.package, request.links.version(&name)));
+        }
+    } else if wanted.parse::<ImageName>().is_ok() {
+        for package in engine.search_images(caller, wanted).await? {
+            found.push(found_image(request, &package, request.links.image(&package)));
+        }
+    }
+    Ok(found)
 }
 
 fn found_image(request: &ConsoleRequest, name: &PackageName, link: Link) -> FoundImage {
