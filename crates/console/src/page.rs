@@ -70,8 +70,17 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Sets the path to the page. The names of its steps follow in the title, so that no two pages share a title.
     pub(crate) fn with_crumbs(self, crumbs: Vec<Crumb>) -> Self {
-        Self { crumbs, ..self }
+        let named = self.title.rsplit(" · ").next();
+        let last = crumbs.iter().rposition(|crumb| Some(crumb.label.as_str()) == named);
+        let mut title = self.title;
+        // The first step leads to all projects.
+        for crumb in crumbs[..last.unwrap_or(0)].iter().skip(1).rev() {
+            title.push_str(" · ");
+            title.push_str(&crumb.label);
+        }
+        Self { title, crumbs, ..self }
     }
 
     pub(crate) fn with_tabs(self, tabs: Vec<Tab>) -> Self {

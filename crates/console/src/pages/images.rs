@@ -112,11 +112,11 @@ fn name_filter(repository: &RepositoryName, text: &str) -> Result<ListFilter, Co
         return Ok(ListFilter::default());
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-    if !text.bytes().all(is_plain) || text.len() > 255 {
-        return Err(ConsoleError::Invalid(format!("no image has a name with {text:?} in it")));
-    }
-    let text = model::artifact_name::escape_slashes(text);
-    let filter = format!("name=\"*{text}*\"");
+    let filter = match text.bytes().all(is_plain) && text.len() <= 255 {
+        true => format!("name=\"*{}*\"", model::artifact_name::escape_slashes(text)),
+        // No name has the text in it, and no image has this name.
+        false => format!("name=\"{repository}/packages/-\""),
+    };
     let parsed = ListFilter::parse(&filter, &["name"]);
     parsed.map_err(|error| ConsoleError::Invalid(format!("{repository}: {error}")))
 }

@@ -306,10 +306,11 @@ fn tag_filter(name: &PackageName, text: &str) -> Result<ListFilter, ConsoleError
         return Ok(ListFilter::default());
     }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if !text.bytes().all(is_plain) || text.len() > 128 {
-        return Err(ConsoleError::Invalid(format!("no tag begins with {text:?}")));
-    }
-    let filter = format!("name=\"{name}/tags/{text}*\"");
+    let filter = match text.bytes().all(is_plain) && text.len() <= 128 {
+        true => format!("name=\"{name}/tags/{text}*\""),
+        // No tag begins with the text, and none has this name.
+        false => format!("name=\"{name}/tags/-\""),
+    };
     let parsed = ListFilter::parse(&filter, &["name"]);
     parsed.map_err(|error| ConsoleError::Invalid(error.to_string()))
 }
