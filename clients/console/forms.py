@@ -1,14 +1,7 @@
 """Filters and orders of lists, with scripts and without."""
-import time
-
 from checks import check, expect_equal
-from reading import texts
-from webdriver import ENTER
+from webdriver import ENTER, wait_for
 from world import APP, MANY
-
-
-def expect_rows(browser, expected):
-    expect_equal(texts(browser, "tbody th a"), expected)
 
 
 @check("the filter is a form that needs no script")
@@ -17,11 +10,11 @@ def filter_form(world):
         world.open(MANY, browser)
         browser.type("#filter", "build-005" + ENTER)
         wait_for(lambda: "filter=build-005" in browser.url())
-        expect_equal(sorted(texts(browser, "tbody th a")), [f"build-005{n}" for n in range(10)])
+        expect_equal(sorted(browser.texts("tbody th a")), [f"build-005{n}" for n in range(10)])
         world.open(f"{MANY}?filter=nothing", browser)
         assert "Nothing matches" in browser.text("main")
         browser.click("#list p a")
-        expect_equal(len(texts(browser, "tbody th a")), 50)
+        expect_equal(len(browser.texts("tbody th a")), 50)
 
 
 @check("the list is filtered while the viewer types, without a new page")
@@ -29,7 +22,7 @@ def filter_while_typing(world):
     browser = world.open(MANY)
     browser.run("window.sameDocument = true;")
     browser.type("#filter", "build-0042")
-    wait_for(lambda: texts(browser, "tbody th a") == ["build-0042"])
+    wait_for(lambda: browser.texts("tbody th a") == ["build-0042"])
     wait_for(lambda: "filter=build-0042" in browser.url())
     expect_equal(browser.run("return window.sameDocument;"), True)
     expect_equal(browser.run("return document.activeElement.id;"), "filter")
@@ -44,14 +37,14 @@ def sorting(world):
         world.open(MANY, browser)
         browser.click("thead th:first-child a")
         first = browser.run(sorted_by)
-        names = texts(browser, "tbody th a")
+        names = browser.texts("tbody th a")
         browser.click("thead th:first-child a")
         second = browser.run(sorted_by)
         expect_equal(sorted([first[0][1], second[0][1]]), ["ascending", "descending"])
         expect_equal([len(first), len(second), first[0][0]], [1, 1, "Tag"])
-        ascending = names if first[0][1] == "ascending" else texts(browser, "tbody th a")
+        ascending = names if first[0][1] == "ascending" else browser.texts("tbody th a")
         expect_equal(ascending[:2], ["build-0000", "build-0001"])
-        descending = texts(browser, "tbody th a") if ascending is names else names
+        descending = browser.texts("tbody th a") if ascending is names else names
         expect_equal(descending[:2], ["build-0059", "build-0058"])
 
 
@@ -59,14 +52,6 @@ def sorting(world):
 def attached_tags(world):
     for browser in world.browser, world.plain:
         world.open(APP, browser)
-        assert not any(tag.endswith(".sig") for tag in texts(browser, "tbody th a"))
+        assert not any(tag.endswith(".sig") for tag in browser.texts("tbody th a"))
         browser.click("main > p > a")
-        assert any(tag.endswith(".sig") for tag in texts(browser, "tbody th a"))
-
-
-def wait_for(holds):
-    """Waits until the page has come so far."""
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end, "the page did not come so far in 10 s"
-        time.sleep(0.05)
+        assert any(tag.endswith(".sig") for tag in browser.texts("tbody th a"))

@@ -1,11 +1,6 @@
 """Every page that a viewer reaches."""
 from checks import check
-from walk import Walk
-
-# What whoever may read everything comes to.
-READABLE = (
-    "home", "project", "repository", "repository/connect", "image", "image, as asked", "image view=versions", "version"
-)
+from walk import READABLE, Walk
 
 
 @check("every page is sound: titles, accessibility in both themes and at 320 px, console, requests")

@@ -27,6 +27,11 @@ return {
 """
 # The most pages of one kind that are opened. Versions differ most.
 MAX_OF_KIND, MAX_VERSIONS = 2, 8
+# The kinds that whoever may read everything comes to.
+READABLE = (
+    "home", "project", "repository", "repository/connect", "repository/activity", "image", "image, as asked",
+    "image view=versions", "image/history", "image/activity", "version",
+)
 THEMES, NARROW = ("light", "dark"), 320
 
 

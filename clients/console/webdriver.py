@@ -8,10 +8,12 @@ import http.client
 import json
 import re
 import subprocess
+import time
 
 # The name under which WebDriver sends a reference to an element.
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 TAB, ENTER = "\ue004", "\ue007"
+TEXTS = "return [...document.querySelectorAll(arguments[0])].map((element) => element.textContent.trim());"
 ARGUMENTS = [
     "--headless=new",
     # Chromium's sandbox does not run as root, and /dev/shm may be small.
@@ -131,8 +133,9 @@ class Browser:
     def text(self, selector):
         return self.send("GET", f"/element/{self.find(selector)}/text")
 
-    def attribute(self, selector, name):
-        return self.send("GET", f"/element/{self.find(selector)}/attribute/{name}")
+    def texts(self, selector):
+        """Returns the texts of all elements, seen or not."""
+        return self.run(TEXTS, selector)
 
     def press(self, key):
         actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
@@ -166,3 +169,11 @@ class Browser:
         entries = self.send("POST", "/se/log", {"type": "performance"})
         events = [json.loads(entry["message"])["message"] for entry in entries]
         return [(event["method"], event["params"]) for event in events if event["method"].startswith("Network.")]
+
+
+def wait_for(holds):
+    """Waits until a page has come so far."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end, "the page did not come so far in 10 s"
+        time.sleep(0.05)

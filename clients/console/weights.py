@@ -14,7 +14,7 @@ CODINGS = "gzip, deflate, br, zstd"
 def weight(world, url):
     """Returns how many bytes an answer has raw, and over the wire with its headers."""
     connection = http.client.HTTPConnection(world.host)
-    headers = {"Accept": "text/html,*/*", "Accept-Encoding": CODINGS, "Cookie": world.cookies()}
+    headers = {"Accept": "text/html,*/*", "Accept-Encoding": CODINGS}
     connection.request("GET", url.removeprefix(world.url), headers=headers)
     response = connection.getresponse()
     assert response.status == 200, f"{url}: {response.status}"
@@ -29,7 +29,6 @@ def first_visit(world):
     for page in "", REPOSITORY, APP:
         browser = world.driver.browser()
         try:
-            world.sign_in(browser)
             browser.devtools("Network.clearBrowserCache")
             browser.network_events()
             world.open(page, browser)

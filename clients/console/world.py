@@ -6,6 +6,7 @@ from registry import Image, Registry
 
 PROJECT, OTHER_PROJECT, LOCATION = "my-project", "other-project", "us-west1"
 REPOSITORY = f"{PROJECT}/my-repository"
+PUBLIC = f"{PROJECT}/public"
 APP, MANY = f"{REPOSITORY}/app", f"{REPOSITORY}/tools/many"
 # More than a page shows.
 MANY_TAGS = 60
@@ -15,7 +16,8 @@ class World:
     """A server that is filled, a browser with scripts, and one without."""
 
     def __init__(self, driver, arguments):
-        self.url, self.token = arguments.url, None
+        self.url, self.has_people = arguments.url, bool(arguments.people)
+        self.server, self.data, self.token = arguments.people or (None, None, None)
         self.screenshots, self.documentation = arguments.screenshots, arguments.documentation
         with open(arguments.axe) as file:
             self.axe = file.read()
@@ -37,25 +39,25 @@ class World:
         browser.open(self.page(path))
         return browser
 
-    def sign_in(self, browser):
-        """Signs a new browser in as the viewer of the checks. With --dev there is nothing to do."""
-
-    def cookies(self):
-        """Returns the cookies of the viewer, as a header has them."""
-        return "; ".join(f"{name}={value}" for name, value in self.browser.cookies().items())
-
     def version(self, image, pushed):
         return f"{image}@{pushed.digest}"
 
-    def create_repository(self, name, **fields):
+    def create_repository(self, name, already=None, **fields):
         path = f"/v1/projects/{PROJECT}/locations/{LOCATION}/repositories?repositoryId={name}"
-        return self.registry.send_json("POST", path, {"format": "DOCKER", **fields}).expect_status(200)
+        answer = self.registry.send_json("POST", path, {"format": "DOCKER", **fields})
+        return answer if answer.status == already else answer.expect_status(200)
 
     def fill(self):
         """Pushes what the checks look at, besides what real clients have pushed."""
         push = self.registry.push
         # With one project alone, the first page leads to it.
         self.registry.send_json("POST", "/v1/projects", {"projectId": OTHER_PROJECT}).expect_status(200)
+        for name in "my-repository", "public":
+            # A push makes them only with --dev.
+            self.create_repository(name, already=409)
+        push(f"{PUBLIC}/hello", Image("hello"), "v1")
+        # Two images of one name.
+        push(f"{PUBLIC}/app", Image("another app"), "v1")
         self.releases = [app_image(release) for release in ("1.0", "1.1")]
         for release, image in zip(("1.0", "1.1"), self.releases):
             push(APP, image, release)
