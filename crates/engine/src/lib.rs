@@ -51,8 +51,12 @@ pub use artifacts::deletion_plan::{
 };
 pub use artifacts::explain::{PullExplanation, UpstreamExplanation, UpstreamOutcome};
 pub use artifacts::image_list::{NameOrder, TagDetail, TagTarget, VersionOrder};
+pub use artifacts::image_summaries::{
+    ImageCounters, ImageNameFilter, ImageSummary, ImageSummaryList, ImageSummaryOrder,
+};
 pub use artifacts::manifest_list::ImageOrder;
 pub use artifacts::repositories::{NewRepository, RepositoryChange};
+pub use artifacts::repository_summaries::ProjectSummary;
 pub use artifacts::rules::RuleChange;
 pub use artifacts::upstream_check::UpstreamValidation;
 pub use artifacts::upstreams::{NewUpstreams, ReaderChange};
@@ -85,10 +89,12 @@ pub use meta::change_way::ChangeWay;
 pub use meta::complete_list::TaggedVersion;
 pub use meta::events::EventAction;
 pub use meta::files::{OwningVersion as FileOwner, RepositoryFile};
+pub use meta::image_counters::DayCounts;
 pub use meta::images::ManifestDetails;
 pub use meta::outbox::{WebhookAction, WebhookMessage as Notification};
 pub use meta::packages::PackageDetails;
 pub use meta::repositories::RepositoryDetails as Repository;
+pub use meta::repository_summaries::{ProjectContent, RepositorySummary};
 pub use meta::rules::RuleRow;
 pub use meta::tag_table::{TagDetails, TagTableOrder};
 pub use meta::tags::{ListedVersion, TagChange, TagRow};

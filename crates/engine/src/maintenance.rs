@@ -1,6 +1,7 @@
 //! Work in the background: collection, cleanup policies, eviction from caches, the scrub of stored bytes, usage and operations.
 
 pub(crate) mod cleanup;
+pub(crate) mod counting;
 pub(crate) mod eviction;
 pub(crate) mod gc;
 pub(crate) mod health;

@@ -73,6 +73,10 @@ pub fn delete_some_of_repository(
            FROM packages p JOIN tag_history h ON h.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)",
         "DELETE FROM usage_deltas WHERE id IN (SELECT id
            FROM usage_deltas WHERE repository_id = ?1 LIMIT ?2)",
+        "DELETE FROM image_days WHERE (package_id, day) IN (SELECT d.package_id, d.day
+           FROM packages p JOIN image_days d ON d.package_id = p.id WHERE p.repository_id = ?1 LIMIT ?2)",
+        "DELETE FROM repository_days WHERE (repository_id, day) IN (SELECT repository_id, day
+           FROM repository_days WHERE repository_id = ?1 LIMIT ?2)",
         "DELETE FROM pull_counts WHERE (version_id, day) IN (SELECT c.version_id, c.day FROM packages p
            JOIN versions v ON v.package_id = p.id JOIN pull_counts c ON c.version_id = v.id
            WHERE p.repository_id = ?1 LIMIT ?2)",
@@ -193,7 +197,13 @@ pub fn delete_some_of_package(
                 "DELETE FROM tag_history WHERE id IN (SELECT id FROM tag_history WHERE package_id = ?1 LIMIT ?2)",
                 params![package, left],
             )?;
-            if history == 0 {
+            left -= history as i64;
+            let days = tx.execute(
+                "DELETE FROM image_days WHERE (package_id, day) IN
+                   (SELECT package_id, day FROM image_days WHERE package_id = ?1 LIMIT ?2)",
+                params![package, left],
+            )?;
+            if history + days == 0 {
                 tx.execute("DELETE FROM packages WHERE id = ?1", params![package])?;
             }
             return Ok(Some(deleted));

@@ -93,6 +93,18 @@ pub const OF_PACKAGE_BY_UPLOAD: TimeOrderedList =
 pub const OF_PACKAGE_BY_UPDATE: TimeOrderedList =
     TimeOrderedList(time_list_sql!("package_id", "updated_at"));
 
+/// The untagged manifests of an image in the order of their pushes. Those that were not counted yet are left out.
+pub const UNTAGGED_BY_UPLOAD: TimeOrderedList = TimeOrderedList([
+    select!(
+        "WHERE v.package_id = ?1 AND v.untagged AND (v.uploaded_at, v.id) > (?2, ?3)
+         ORDER BY v.uploaded_at, v.id LIMIT ?4"
+    ),
+    select!(
+        "WHERE v.package_id = ?1 AND v.untagged AND (v.uploaded_at, v.id) < (?2, ?3)
+         ORDER BY v.uploaded_at DESC, v.id DESC LIMIT ?4"
+    ),
+]);
+
 /// The ascending and the descending statement of [`list_of_package`]. A test checks their query plans.
 pub(crate) const OF_PACKAGE_SQL: [&str; 2] = [
     select!("WHERE v.package_id = ?1 AND v.digest > ?2 ORDER BY v.digest LIMIT ?3"),

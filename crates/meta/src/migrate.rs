@@ -51,6 +51,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0021_tags_by_time.sql"),
     },
     Migration { name: "0022_history", sql: include_str!("../migrations/0022_history.sql") },
+    Migration { name: "0023_counters", sql: include_str!("../migrations/0023_counters.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

@@ -6,7 +6,7 @@
 use model::list_filter::SortDirection;
 use model::name::{ImagePath, Location};
 
-use crate::{Id, MetaError, SqlRow, Tx, params};
+use crate::{Id, MetaError, SqlRow, Tx, image_counters, params};
 
 /// Returns the id of the image with this name.
 pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>, MetaError> {
@@ -17,16 +17,25 @@ pub fn find(tx: &mut Tx<'_>, repository: &Id, image: &str) -> Result<Option<Id>,
     )
 }
 
-/// Returns the id of the image at this path. The image is created if it is missing.
+/// An image that a push found or created.
+#[derive(Debug, Clone, Copy)]
+pub struct EnsuredPackage {
+    /// The id of the image.
+    pub id: Id,
+    /// True if the image is new.
+    pub is_new: bool,
+}
+
+/// Returns the image at this path. The image is created if it is missing, with its counters at zero.
 pub fn ensure(
     tx: &mut Tx<'_>,
     repository: &Id,
     path: &ImagePath,
     location: &Location,
     now: i64,
-) -> Result<Id, MetaError> {
+) -> Result<EnsuredPackage, MetaError> {
     if let Some(id) = find(tx, repository, path.image.as_str())? {
-        return Ok(id);
+        return Ok(EnsuredPackage { id, is_new: false });
     }
     let id = Id::new();
     // If a repository of the same name is being deleted, its image may still have the path. That image gets another
@@ -40,16 +49,18 @@ pub fn ensure(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![&id, repository, path.image.as_str(), location.as_str(), path.path().as_str(), now],
     )?;
-    Ok(id)
+    image_counters::insert(tx, &id, now)?;
+    Ok(EnsuredPackage { id, is_new: true })
 }
 
-/// Hides an image and frees its name. Its rows are deleted afterwards, some at a time. Returns the number of images
+/// Hides an image and frees its name. Its rows are deleted afterwards, some at a time, its counters at once. Returns the number of images
 /// hidden, 0 or 1.
 pub fn hide(tx: &mut Tx<'_>, id: &Id) -> Result<u64, MetaError> {
     let sql = "SELECT name FROM packages WHERE id = ?1";
     let Some(name) = tx.query_first(sql, params![id], |row| row.text(0))? else { return Ok(0) };
     // No valid name begins with a dot, and '.' sorts before '/' and before the first character of every valid name.
     let hidden = hidden_name(id, &name);
+    image_counters::delete(tx, id)?;
     let sql = "UPDATE packages SET name = ?2, path = ?2 WHERE id = ?1";
     tx.execute(sql, params![id, hidden.as_str()])
 }

@@ -30,7 +30,7 @@ fn read_repository(row: &SqlRow<'_>) -> Result<RepositoryRow, MetaError> {
     })
 }
 
-fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> {
+pub(crate) fn mode_name_at(row: &SqlRow<'_>, column: usize) -> Result<ModeName, MetaError> {
     let mode = ModeName::parse(row.text_ref(column)?);
     mode.ok_or_else(|| MetaError::corrupt("a repository's mode"))
 }

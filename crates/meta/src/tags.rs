@@ -12,16 +12,39 @@ pub struct TargetVersion {
     pub version_id: Id,
     /// The digest of the version.
     pub digest: Digest,
+    /// False if the version was not counted yet: then it is in no counter, and neither are its tags.
+    pub is_counted: bool,
 }
 
 /// Returns the version that a tag names now.
 pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<TargetVersion>, MetaError> {
     tx.query_first(
-        "SELECT v.id, v.digest FROM tags t JOIN versions v ON v.id = t.version_id
+        "SELECT v.id, v.digest, v.untagged IS NOT NULL FROM tags t JOIN versions v ON v.id = t.version_id
          WHERE t.package_id = ?1 AND t.name = ?2",
         params![package, name],
-        |row| Ok(TargetVersion { version_id: row.id(0)?, digest: digest_at(row, 1)? }),
+        read_target,
     )
+}
+
+/// Returns the version of an image with this digest, for a tag that is to name it.
+pub fn find_target(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    digest: &Digest,
+) -> Result<Option<TargetVersion>, MetaError> {
+    tx.query_first(
+        "SELECT id, digest, untagged IS NOT NULL FROM versions WHERE package_id = ?1 AND digest = ?2",
+        params![package, digest.as_str()],
+        read_target,
+    )
+}
+
+fn read_target(row: &SqlRow<'_>) -> Result<TargetVersion, MetaError> {
+    Ok(TargetVersion {
+        version_id: row.id(0)?,
+        digest: digest_at(row, 1)?,
+        is_counted: row.bool(2)?,
+    })
 }
 
 /// Makes a tag name a version. The tag is created, or moved if it exists.

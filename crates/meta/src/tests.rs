@@ -144,7 +144,7 @@ pub(crate) fn ensure_image(
     let id = repositories::find(tx, &name)?.expect("it was just made").id;
     let path =
         ImagePath { project: name.project, repository: name.repository, image: parsed(image) };
-    let package = packages::ensure(tx, &id, &path, &name.location, NOW)?;
+    let package = packages::ensure(tx, &id, &path, &name.location, NOW)?.id;
     Ok(TestImage { repository: id, package })
 }
 
@@ -185,6 +185,7 @@ pub(crate) fn add_manifest(
         annotations: "{}",
         platforms: "[]",
         built_at: None,
+        is_untagged: subject.is_none(),
         now: NOW,
     };
     let Some(id) = versions::insert(tx, &new)? else { return Ok(None) };

@@ -1,21 +1,38 @@
-//! The counts of pulls and of stored bytes (tables `version_usage`, `pull_counts` and `usage_deltas`). Changes of a
-//! size are inserted as new rows, so that concurrent transactions do not all update the row of the repository.
+//! The counts of pulls (tables `version_usage` and `pull_counts`), and the folding of `usage_deltas` into counters.
 
-use crate::{Id, MetaError, Tx, params};
+use std::collections::BTreeMap;
 
-/// Adds the pulls of a version that one process has counted since its last call. A version that was deleted in the
-/// meantime is skipped.
+use crate::image_counters::{self, DayCounts};
+use crate::usage_deltas::UsageDelta;
+use crate::{Id, MetaError, SqlRow, Tx, params};
+
+/// The image to which a pulled version belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PulledImage {
+    /// The id of the image.
+    pub package: Id,
+    /// The id of the repository.
+    pub repository: Id,
+    /// True if an index of the image names the version. Its pull is part of one of the index.
+    pub is_part: bool,
+}
+
+/// Adds the pulls of a version that one process has counted since its last call. Returns the image, or `None` for a
+/// version that was deleted in the meantime, which is skipped.
 pub fn add_pulls(
     tx: &mut Tx<'_>,
     version: &Id,
     day: i64,
     pulls: i64,
     last_pulled_at: i64,
-) -> Result<(), MetaError> {
-    let exists =
-        tx.query_first("SELECT id FROM versions WHERE id = ?1", params![version], |row| row.id(0))?;
-    if exists.is_none() {
-        return Ok(());
+) -> Result<Option<PulledImage>, MetaError> {
+    let sql = "SELECT v.package_id, p.repository_id, EXISTS (SELECT 1 FROM manifest_refs r WHERE r.child_id = v.id)
+       FROM versions v JOIN packages p ON p.id = v.package_id WHERE v.id = ?1";
+    let image = tx.query_first(sql, params![version], |row| {
+        Ok(PulledImage { package: row.id(0)?, repository: row.id(1)?, is_part: row.bool(2)? })
+    })?;
+    if image.is_none() {
+        return Ok(None);
     }
     record_last_pull(tx, version, last_pulled_at)?;
     tx.execute(
@@ -23,7 +40,7 @@ pub fn add_pulls(
          ON CONFLICT (version_id, day) DO UPDATE SET pulls = pull_counts.pulls + excluded.pulls",
         params![version, day, pulls],
     )?;
-    Ok(())
+    Ok(image)
 }
 
 /// Records the pull of an index as a pull of the manifests that it names: at most `limit` of them, after the position
@@ -77,38 +94,75 @@ pub fn list_pulls_by_day(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<(i64, i64)
     )
 }
 
-/// Records that a repository grew or shrank by a number of bytes.
-pub fn add_delta(tx: &mut Tx<'_>, repository: &Id, bytes: i64) -> Result<(), MetaError> {
-    if bytes == 0 {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO usage_deltas (id, repository_id, bytes) VALUES (?1, ?2, ?3)",
-        params![&Id::new(), repository, bytes],
-    )?;
-    Ok(())
+/// A delta that waits.
+struct WaitingDelta {
+    id: Id,
+    repository: Id,
+    package: Option<Id>,
+    delta: UsageDelta,
 }
 
-/// Adds up to `limit` deltas to the sizes of their repositories and deletes the deltas. Returns the number of deltas.
-pub fn fold_deltas(tx: &mut Tx<'_>, limit: i64) -> Result<usize, MetaError> {
-    let deltas = tx.query(
-        "SELECT id, repository_id, bytes FROM usage_deltas ORDER BY repository_id, id LIMIT ?1",
-        params![limit],
-        |row| Ok((row.id(0)?, row.id(1)?, row.int(2)?)),
-    )?;
-    let mut sums: Vec<(Id, i64)> = Vec::new();
-    for (id, repository, bytes) in &deltas {
+fn read_waiting(row: &SqlRow<'_>) -> Result<WaitingDelta, MetaError> {
+    let delta = UsageDelta {
+        bytes: row.int(3)?,
+        images: row.int(4)?,
+        versions: row.int(5)?,
+        tags: row.int(6)?,
+        untagged: row.int(7)?,
+        manifest_bytes: row.int(8)?,
+        pushes: row.int(9)?,
+        pushed_at: row.opt_int(10)?,
+        content_changed: row.bool(11)?,
+    };
+    Ok(WaitingDelta { id: row.id(0)?, repository: row.id(1)?, package: row.opt_id(2)?, delta })
+}
+
+/// The statement of [`fold_deltas`]. A test checks its query plan.
+pub(crate) const WAITING_SQL: &str =
+    "SELECT id, repository_id, package_id, bytes, images, versions, tags, untagged, manifest_bytes, pushes,
+       pushed_at, content_changed
+     FROM usage_deltas ORDER BY repository_id, package_id LIMIT ?1";
+
+/// The length of a day in microseconds.
+const DAY: i64 = 24 * 3600 * 1_000_000;
+
+/// Adds up to `limit` deltas to the counters of their repositories and images, and deletes the deltas. Returns the
+/// number of deltas.
+pub fn fold_deltas(tx: &mut Tx<'_>, now: i64, limit: i64) -> Result<usize, MetaError> {
+    let deltas = tx.query(WAITING_SQL, params![limit], read_waiting)?;
+    let mut repositories: BTreeMap<Id, UsageDelta> = BTreeMap::new();
+    let mut images: BTreeMap<Id, UsageDelta> = BTreeMap::new();
+    let mut repository_days: BTreeMap<(Id, i64), i64> = BTreeMap::new();
+    let mut image_days: BTreeMap<(Id, i64), i64> = BTreeMap::new();
+    for WaitingDelta { id, repository, package, delta } in &deltas {
         tx.execute("DELETE FROM usage_deltas WHERE id = ?1", params![id])?;
-        match sums.last_mut() {
-            Some((last, sum)) if last == repository => *sum += bytes,
-            _ => sums.push((*repository, *bytes)),
+        repositories.entry(*repository).or_default().add(delta);
+        let Some(package) = package else { continue };
+        images.entry(*package).or_default().add(delta);
+        if let (Some(pushed_at), 1..) = (delta.pushed_at, delta.pushes) {
+            let day = pushed_at / DAY;
+            *repository_days.entry((*repository, day)).or_default() += delta.pushes;
+            *image_days.entry((*package, day)).or_default() += delta.pushes;
         }
     }
-    for (repository, bytes) in sums {
+    for (repository, delta) in &repositories {
         tx.execute(
-            "UPDATE repositories SET size_bytes = size_bytes + ?2 WHERE id = ?1",
-            params![&repository, bytes],
+            "UPDATE repositories SET size_bytes = size_bytes + ?2, images = images + ?3,
+               pushed_at = CASE WHEN pushed_at IS NULL OR pushed_at < ?4 THEN ?4 ELSE pushed_at END
+             WHERE id = ?1",
+            params![repository, delta.bytes, delta.images, delta.pushed_at],
         )?;
+    }
+    for (package, delta) in &images {
+        image_counters::add(tx, package, delta, now)?;
+    }
+    for ((repository, day), pushes) in repository_days {
+        let counts = DayCounts { day, pulls: 0, pushes };
+        image_counters::add_repository_day(tx, &repository, counts)?;
+    }
+    for ((package, day), pushes) in image_days {
+        let counts = DayCounts { day, pulls: 0, pushes };
+        image_counters::add_image_day(tx, &package, counts)?;
     }
     Ok(deltas.len())
 }

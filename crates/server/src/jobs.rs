@@ -85,6 +85,7 @@ pub(crate) fn start(
     jobs.once(measure);
     jobs.once(count_copies);
     jobs.every(COUNT_PERIOD, count);
+    jobs.every(COUNT_PERIOD, count_images);
     jobs.every(POLL_PERIOD, poll_rights);
     jobs.every(POLL_PERIOD, check_stores);
     jobs.every(gc_period, collect);
@@ -238,7 +239,7 @@ async fn forget_history(context: JobContext) {
     }
 }
 
-/// Stores the counts of pulls, and folds the sizes of repositories.
+/// Stores the counts of pulls, and folds the counters of repositories and images.
 async fn count(context: JobContext) {
     let engine = &context.app.engine;
     if let Err(error) = engine.flush_pulls().await {
@@ -248,6 +249,14 @@ async fn count(context: JobContext) {
         tracing::warn!(%error, "sizes could not be folded yet: {error}");
     }
     measure(context).await;
+}
+
+/// Counts what images hold, where a push does not.
+async fn count_images(context: JobContext) {
+    let counted = context.app.engine.count_images(|| context.unless_stopping());
+    if let Err(error) = counted.await {
+        tracing::warn!(%error, "images could not all be counted yet: {error}");
+    }
 }
 
 /// Sets the gauges of the disk, and of what the registry holds.

@@ -5,6 +5,8 @@ use meta::Id;
 use meta::activity::{self, ActivityPosition};
 use meta::change_way::ChangeWay;
 use meta::events::{AuditEvent, EventAction};
+use meta::image_counters::{self, DayCounts};
+use meta::packages;
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
 use model::permissions::artifactregistry;
@@ -110,6 +112,34 @@ impl Engine {
             )?;
             let entries = page.entries.into_iter().map(|(_, event)| entry(event)).collect();
             Ok(ListPage { entries, next: page.next })
+        })
+        .await
+    }
+}
+
+impl Engine {
+    /// Returns the pulls and pushes of the last 30 days, of a repository or an image. Days without any are left out,
+    /// and an image that was deleted has none. Pulls and pushes of the last half minute may be missing.
+    pub async fn activity_days(
+        &self,
+        authorized: &Authorized,
+        scope: ActivityScope,
+    ) -> Result<Vec<DayCounts>, EngineError> {
+        let (name, image) = match scope {
+            ActivityScope::Repository(name) => (name, None),
+            ActivityScope::Image(name, image) => (name, Some(image)),
+        };
+        authorized.require_repository(artifactregistry::REPOSITORIES_GET, &name)?;
+        let first = self.first_day();
+        self.read(move |tx| {
+            let repository = find_repository(tx, &name)?.id;
+            let Some(image) = &image else {
+                return Ok(image_counters::list_repository_days(tx, &repository, first)?);
+            };
+            match packages::find(tx, &repository, image.as_str())? {
+                Some(package) => Ok(image_counters::list_image_days(tx, &package, first)?),
+                None => Ok(Vec::new()),
+            }
         })
         .await
     }

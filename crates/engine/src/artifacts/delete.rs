@@ -9,9 +9,11 @@ use std::sync::Arc;
 use identity::{Authorized, Micros};
 use meta::events::EventAction;
 use meta::gc_queue::ReviewKind;
-use meta::versions::VersionRow;
+use meta::tags::TargetVersion;
+use meta::versions::{VersionRow, untagged};
 use meta::{
-    ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, upstream_tags, usage, versions,
+    ErrorKind, Id, Tx, blobs, events, gc_queue, packages, tags, upstream_tags, usage_deltas,
+    versions,
 };
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
@@ -24,6 +26,7 @@ use crate::content::preconditions::{ExpectedVersion, require};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::reviews::{self, ReviewTimes};
+use crate::tags::image_change::ImageChange;
 use crate::tags::immutability::check_deletable;
 use crate::tags::tag_write::{
     TagDeletion, delete_tag, delete_tag_unchecked, find_package, version_unknown,
@@ -116,6 +119,7 @@ impl Engine {
             let package = find_package(tx, &image)?;
             check_deletable(tx, image.address(), tags::TagScope::Package(&package))?;
             packages::hide(tx, &package)?;
+            usage_deltas::add_images(tx, &image.repository().id, -1)?;
             gc_queue::enqueue(tx, ReviewKind::Package, &[package.to_string()], now)?;
             Ok(events::insert(tx, &image.event(EventAction::DeletePackage, now))?)
         })
@@ -250,13 +254,22 @@ pub(crate) fn delete_version(
     // Each tag takes three rows (its own, one of its history, one event), and one for each webhook.
     let at_once = (MAX_TAG_ROWS / (3 + image.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
+    let state = untagged::find_state(tx, &version.id)?;
+    let (version_id, is_counted) = (version.id, state.is_some());
+    let target = TargetVersion { version_id, digest: digest.clone(), is_counted };
+    let mut change = ImageChange::new(repository, &version.package_id);
     for tag in &tags {
-        let deletion = TagDeletion { package: &version.package_id, tag, digest, now };
-        delete_tag_unchecked(tx, image, deletion)?;
+        let deletion = TagDeletion { package: &version.package_id, tag, target: &target, now };
+        delete_tag_unchecked(tx, image, deletion, &mut change)?;
     }
     if tags.len() == at_once {
+        change.record(tx)?;
         return Ok(false);
     }
+    change.version_deleted(version.manifest_bytes, state);
+    untagged::list_children(tx, &version.id)?
+        .into_iter()
+        .for_each(|child| change.decide_again(child));
     let links: Vec<String> = versions::list_blobs(tx, &version.id)?
         .iter()
         .map(|blob| reviews::link_id(repository, blob))
@@ -264,7 +277,7 @@ pub(crate) fn delete_version(
     versions::delete(tx, &version.id)?;
     gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_after)?;
     gc_queue::enqueue(tx, ReviewKind::Content, &[digest.to_string()], times.review_after)?;
-    usage::add_delta(tx, repository, -version.manifest_bytes)?;
+    change.record(tx)?;
     if let (ModeName::Remote, Some(subject)) = (image.repository().mode, &version.subject) {
         // The list of the upstream is fetched again, or it would lack this one while it is fresh.
         let list = upstream_tags::referrers_list(subject);
@@ -310,7 +323,7 @@ fn delete_blob(
     let Some(size) = blobs::unlink(tx, repository, digest)? else {
         return Err(EngineError::BlobUnknown(digest.clone()));
     };
-    usage::add_delta(tx, repository, -size)?;
+    usage_deltas::add_delta(tx, repository, -size)?;
     gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], now)?;
     Ok(())
 }

@@ -305,7 +305,7 @@ fn schedule_maintenance(
     Ok(())
 }
 
-fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError> {
+pub(crate) fn check_project(tx: &mut Tx<'_>, project: &ProjectId) -> Result<(), EngineError> {
     let row = meta::projects::find(tx, project.as_str())?.filter(|project| project.active);
     row.map(|_| ()).ok_or_else(|| EngineError::ResourceUnknown(format!("Project {project}")))
 }

@@ -2,6 +2,7 @@
 //! at once.
 
 mod complete;
+mod config;
 mod list_columns;
 mod references;
 
@@ -9,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use meta::events::{self, EventAction};
+use meta::tags::{self, TargetVersion};
 use meta::versions::{self, NewVersion, ReferenceOwner};
-use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, packages, usage};
+use meta::{ErrorKind, Id, MetaError, Tx, attachments, blobs, packages};
 use model::attachment::AttachmentId;
 use model::digest::Digest;
 use model::image_config::{ImageConfig, PlatformSummary};
@@ -19,16 +21,14 @@ use model::precondition::Precondition;
 use model::reference::{Reference, Tag};
 
 use list_columns::ListColumns;
-use references::{FoundContent, ImageRows, MissingContent};
+use references::{FoundContent, ImageRows, MissingContent, children_of};
 
 use crate::access::{ImageContext, ImageTarget, Push, RepoAccess};
 use crate::content::preconditions::ExpectedVersion;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags::image_change::{ImageChange, StoredVersion};
 use crate::tags::tag_write::{TagMove, point_tag};
-
-/// The size up to which a config is read for the columns that lists show.
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A manifest as a client sent it.
 #[derive(Debug)]
@@ -182,32 +182,6 @@ impl RepoAccess<Push> {
         }
     }
 
-    /// Reads the columns that lists show from the config of an image. A config that cannot be read does not refuse
-    /// the push.
-    async fn read_image_config(&self, manifest: &Manifest) -> ImageConfig {
-        match &manifest.config {
-            Some(config) if ImageConfig::is_media_type(&config.media_type) => {
-                self.read_config(config).await.unwrap_or_default()
-            }
-            _ => ImageConfig::default(),
-        }
-    }
-
-    async fn read_config(&self, config: &Descriptor) -> Option<ImageConfig> {
-        let repository = &self.image.repository().id;
-        let blob = self.engine.open_blob(repository, &config.digest).await.ok()?;
-        if blob.size() > MAX_CONFIG_BYTES {
-            return None;
-        }
-        let bytes = blob.read_all().await.ok()?;
-        // A config that is no JSON object has nothing to show, and is not worth another thread.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return None;
-        }
-        let length = bytes.len();
-        self.engine.parsing.run(length, move || ImageConfig::parse(&bytes)).await.ok()
-    }
-
     /// Finds the content that is missing or has another size, after a foreign key has refused the manifest.
     async fn find_missing_content(
         &self,
@@ -262,7 +236,12 @@ impl ManifestWrite {
         let repository = &image.repository().id;
         image.check_live(tx)?;
         let ImageTarget { path, location, .. } = &image.target;
-        let package = packages::ensure(tx, repository, path, location, self.now)?;
+        let ensured = packages::ensure(tx, repository, path, location, self.now)?;
+        let package = ensured.id;
+        let mut change = ImageChange::new(repository, &package);
+        if ensured.is_new {
+            change.image_created();
+        }
         self.expected.check_write(tx, &package)?;
         if self.label.is_some() {
             self.check_attachable(tx, &package)?;
@@ -272,42 +251,56 @@ impl ManifestWrite {
         let rows = ImageRows { repository, package: &package };
         let content = FoundContent::look_up(tx, rows, &named, missing)?;
         let inserted = self.insert_version(tx, rows, &content)?;
-        let version = match inserted {
+        let target = match inserted {
             Some(version) => {
                 content.check(&named)?;
                 let references: Vec<_> =
                     named.iter().flat_map(|named| content.references(named)).collect();
                 let owner = ReferenceOwner { version: &version, repository, package: &package };
                 versions::insert_references(tx, owner, 0, &references)?;
-                versions::bind_manifest(tx, owner, &self.digest)?;
-                let size = self.bytes.len() as i64;
-                usage::add_delta(tx, repository, size)?;
+                change.version_stored(self.stored_version());
+                if versions::bind_manifest(tx, owner, &self.digest)? > 0 {
+                    change.decide_again(version);
+                }
+                children_of(&references).for_each(|child| change.decide_again(child));
                 self.record_push(tx)?;
                 if let Some(AttachmentLabel { id, namespace }) = &self.label
                     && !attachments::insert(tx, repository, &version, id, namespace)?
                 {
                     return Err(self.already_exists(id));
                 }
-                version
+                TargetVersion { version_id: version, digest: self.digest.clone(), is_counted: true }
             }
             // Another request was faster.
             None if self.label.is_some() => return Err(self.already_exists(&self.id_by_content())),
-            None => versions::find_in_package(tx, &package, &self.digest)?
-                .map(|(id, _)| id)
+            None => tags::find_target(tx, &package, &self.digest)?
                 .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
         };
         let mut moved_tags = Vec::new();
         for tag in &self.tags {
-            let (digest, now) = (&self.digest, self.now);
-            let to = TagMove { package: &package, tag, version: &version, digest, now };
-            if point_tag(tx, image, to)? {
+            let to = TagMove { package: &package, tag, target: &target, now: self.now };
+            if point_tag(tx, image, to, &mut change)? {
                 moved_tags.push(Some(tag.as_str()));
             }
         }
+        if inserted.is_some() && !self.tags.is_empty() {
+            // It was stored as a version with tags.
+            change.is_decided(&target.version_id);
+        }
+        change.record(tx)?;
         if inserted.is_some() && moved_tags.is_empty() {
             moved_tags.push(None);
         }
         Ok(image.enqueue_insert(tx, &self.digest, &moved_tags, self.now)?)
+    }
+
+    /// Returns what the counters need to know of the version, once it is stored.
+    fn stored_version(&self) -> StoredVersion {
+        StoredVersion {
+            manifest_bytes: self.bytes.len() as i64,
+            is_untagged: self.manifest.subject.is_none() && self.tags.is_empty(),
+            now: self.now,
+        }
     }
 
     /// Checks that an attachment is new in the repository, and that its subject is in the image. By its digest, an
@@ -366,6 +359,7 @@ impl ManifestWrite {
                 annotations: &self.annotations,
                 platforms: columns.platforms.as_deref().unwrap_or(&own_platform),
                 built_at: self.config.created,
+                is_untagged: self.stored_version().is_untagged,
                 now: self.now,
             },
         )

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use blob::CopyId;
 use meta::gc_queue::{self, GcReview, ReviewKind};
-use meta::{ErrorKind, Id, Tx, blobs, uploads, usage, versions};
+use meta::{ErrorKind, Id, Tx, blobs, uploads, usage_deltas, versions};
 use model::digest::Digest;
 
 use crate::engine::Engine;
@@ -301,7 +301,7 @@ fn carry_out(
         ReviewVerdict::Link { bytes } => {
             let (repository, digest) = parse_link(&review.id)?;
             blobs::unlink(tx, &repository, &digest)?;
-            usage::add_delta(tx, &repository, -(bytes as i64))?;
+            usage_deltas::add_delta(tx, &repository, -(bytes as i64))?;
             gc_queue::enqueue(tx, ReviewKind::Blob, &[digest.to_string()], times.now)?;
         }
         ReviewVerdict::Blob => {

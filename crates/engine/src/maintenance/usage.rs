@@ -1,9 +1,10 @@
 //! Counts of pulls and sizes, written without rows that every request updates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use identity::{Micros, micros};
 use meta::capacity::CapacityReport;
+use meta::image_counters::{self, DayCounts};
 use meta::versions::ImageAddress;
 use meta::{Id, cache_limits, usage};
 
@@ -16,7 +17,7 @@ impl Engine {
     /// Writes the pulls that were counted since the last flush. If a write fails, its pulls are kept for the next
     /// flush.
     pub async fn flush_pulls(&self) -> Result<(), EngineError> {
-        const SLICE: usize = 250;
+        const SLICE: usize = 150;
         let mut seen: Vec<_> = self.pulls.take().into_iter().collect();
         // All processes write in one order, so that two flushes never wait for each other in a circle.
         seen.sort_by_key(|(key, _)| *key);
@@ -41,8 +42,21 @@ impl Engine {
         }
         let rows = slice.to_vec();
         self.write(move |tx| {
+            let (mut images, mut repositories) = (BTreeMap::new(), BTreeMap::new());
             for ((version, day), PullTotals { pulls, last, .. }) in &rows {
-                usage::add_pulls(tx, version, *day, *pulls, *last)?;
+                if let Some(image) = usage::add_pulls(tx, version, *day, *pulls, *last)?
+                    && !image.is_part
+                {
+                    *images.entry((image.package, *day)).or_default() += *pulls;
+                    *repositories.entry((image.repository, *day)).or_default() += *pulls;
+                }
+            }
+            for ((package, day), pulls) in images {
+                image_counters::add_image_day(tx, &package, DayCounts { day, pulls, pushes: 0 })?;
+            }
+            for ((repository, day), pulls) in repositories {
+                let counts = DayCounts { day, pulls, pushes: 0 };
+                image_counters::add_repository_day(tx, &repository, counts)?;
             }
             Ok(())
         })
@@ -101,11 +115,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Folds waiting changes of sizes into their repositories.
+    /// Folds waiting changes into the counters of repositories and images.
     pub async fn fold_usage(&self) -> Result<(), EngineError> {
-        const SLICE: i64 = 250;
+        // Each takes up to six rows.
+        const SLICE: i64 = 150;
         loop {
-            let folded = self.write(|tx| Ok(usage::fold_deltas(tx, SLICE)?)).await?;
+            let now = self.clock.now();
+            let folded = self.write(move |tx| Ok(usage::fold_deltas(tx, now, SLICE)?)).await?;
             if folded < SLICE as usize {
                 return Ok(());
             }

@@ -1,15 +1,16 @@
 //! Writes of tags: by a push, by a delete, and by the APIs.
 
 use identity::{Authorized, Micros};
-use meta::{Id, MetaError, Tx, events, packages, tags, versions};
+use meta::tags::TargetVersion;
+use meta::{Id, MetaError, Tx, events, packages, tags};
 use model::artifact_name::{TagName, VersionName};
-use model::digest::Digest;
 use model::permissions::artifactregistry;
 use model::reference::{Reference, Tag};
 
 use crate::access::ImageContext;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags::image_change::ImageChange;
 use crate::tags::immutability::check_mutable;
 use meta::events::EventAction;
 
@@ -19,10 +20,7 @@ pub(crate) struct TagMove<'a> {
     /// The id of the image.
     pub(crate) package: &'a Id,
     pub(crate) tag: &'a Tag,
-    /// The id of the version.
-    pub(crate) version: &'a Id,
-    /// The digest of the version.
-    pub(crate) digest: &'a Digest,
+    pub(crate) target: &'a TargetVersion,
     pub(crate) now: Micros,
 }
 
@@ -32,7 +30,7 @@ pub(crate) struct TagDeletion<'a> {
     /// The id of the image.
     pub(crate) package: &'a Id,
     pub(crate) tag: &'a str,
-    pub(crate) digest: &'a Digest,
+    pub(crate) target: &'a TargetVersion,
     pub(crate) now: Micros,
 }
 
@@ -59,13 +57,12 @@ impl Engine {
         let image = self.image_to_change(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.write(move |tx| {
-            let (package, id) = find_version(tx, &image, &version)?;
+            let (package, target) = find_version(tx, &image, &version)?;
             if tags::find(tx, &package, name.tag.as_str())?.is_some() {
                 let problem = format!("{} already exists", describe(&name));
                 return Err(EngineError::AlreadyExists(problem));
             }
-            let (tag, digest) = (&name.tag, &version.digest);
-            let to = TagMove { package: &package, tag, version: &id, digest, now };
+            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await
@@ -82,10 +79,9 @@ impl Engine {
         let image = self.image_to_change(authorized, permission, &name.package).await?;
         let (name, version, now) = (name.clone(), version.clone(), self.clock.now());
         self.write(move |tx| {
-            let (package, id) = find_version(tx, &image, &version)?;
+            let (package, target) = find_version(tx, &image, &version)?;
             find_tag_target(tx, &package, &name)?;
-            let (tag, digest) = (&name.tag, &version.digest);
-            let to = TagMove { package: &package, tag, version: &id, digest, now };
+            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await
@@ -191,7 +187,7 @@ pub(crate) fn find_tag_target(
     tx: &mut Tx<'_>,
     package: &Id,
     name: &TagName,
-) -> Result<tags::TargetVersion, EngineError> {
+) -> Result<TargetVersion, EngineError> {
     tags::find(tx, package, name.tag.as_str())?.ok_or_else(|| tag_unknown(name))
 }
 
@@ -207,12 +203,11 @@ fn find_version(
     tx: &mut Tx<'_>,
     image: &ImageContext,
     version: &VersionName,
-) -> Result<(Id, Id), EngineError> {
+) -> Result<(Id, TargetVersion), EngineError> {
     image.check_live(tx)?;
     let package = find_package(tx, image)?;
-    let row = versions::find_in_package(tx, &package, &version.digest)?;
-    let (id, _) = row.ok_or_else(|| version_unknown(version))?;
-    Ok((package, id))
+    let target = tags::find_target(tx, &package, &version.digest)?;
+    Ok((package, target.ok_or_else(|| version_unknown(version))?))
 }
 
 pub(crate) fn version_unknown(version: &VersionName) -> EngineError {
@@ -226,10 +221,11 @@ fn point_tag_and_notify(
     image: &ImageContext,
     to: TagMove<'_>,
 ) -> Result<(), EngineError> {
-    if point_tag(tx, image, to)? {
-        image.enqueue_insert(tx, to.digest, &[Some(to.tag.as_str())], to.now)?;
+    let mut change = ImageChange::new(&image.repository().id, to.package);
+    if point_tag(tx, image, to, &mut change)? {
+        image.enqueue_insert(tx, &to.target.digest, &[Some(to.tag.as_str())], to.now)?;
     }
-    Ok(())
+    Ok(change.record(tx)?)
 }
 
 /// Points a tag at a version. Returns `false` if the tag named it already.
@@ -237,20 +233,22 @@ pub(crate) fn point_tag(
     tx: &mut Tx<'_>,
     image: &ImageContext,
     to: TagMove<'_>,
+    change: &mut ImageChange,
 ) -> Result<bool, EngineError> {
-    let TagMove { package, tag, version, digest, now } = to;
-    let current = tags::find(tx, package, tag.as_str())?.map(|current| current.digest);
-    if current.as_ref() == Some(digest) {
+    let TagMove { package, tag, target, now } = to;
+    let current = tags::find(tx, package, tag.as_str())?;
+    if current.as_ref().is_some_and(|current| current.digest == target.digest) {
         return Ok(false);
     }
     if let Some(current) = &current {
-        check_mutable(tx, image, tag, current)?;
+        check_mutable(tx, image, tag, &current.digest)?;
     }
-    tags::set(tx, package, tag.as_str(), version, now)?;
+    tags::set(tx, package, tag.as_str(), &target.version_id, now)?;
+    change.tag_set(current.as_ref(), target);
     let change = tags::TagChange {
         tag: tag.to_string(),
-        from: current,
-        to: Some(digest.clone()),
+        from: current.map(|current| current.digest),
+        to: Some(target.digest.clone()),
         principal: image.principal.clone(),
         changed_at: now,
         way: image.caller.way,
@@ -269,10 +267,12 @@ pub(crate) fn delete_tag(
     let unknown = || EngineError::ManifestUnknown(Reference::Tag(tag.clone()));
     let package = packages::find(tx, &image.repository().id, image.image_name())?;
     let package = package.ok_or_else(unknown)?;
-    let digest = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?.digest;
-    check_mutable(tx, image, tag, &digest)?;
-    let tag = tag.as_str();
-    delete_tag_unchecked(tx, image, TagDeletion { package: &package, tag, digest: &digest, now })
+    let target = tags::find(tx, &package, tag.as_str())?.ok_or_else(unknown)?;
+    check_mutable(tx, image, tag, &target.digest)?;
+    let deletion = TagDeletion { package: &package, tag: tag.as_str(), target: &target, now };
+    let mut change = ImageChange::new(&image.repository().id, &package);
+    delete_tag_unchecked(tx, image, deletion, &mut change)?;
+    Ok(change.record(tx)?)
 }
 
 /// Deletes a tag that exists and may be deleted.
@@ -280,12 +280,14 @@ pub(crate) fn delete_tag_unchecked(
     tx: &mut Tx<'_>,
     image: &ImageContext,
     deletion: TagDeletion<'_>,
+    change: &mut ImageChange,
 ) -> Result<(), EngineError> {
-    let TagDeletion { package, tag, digest, now } = deletion;
+    let TagDeletion { package, tag, target, now } = deletion;
     tags::delete(tx, package, tag)?;
+    change.tag_deleted(target);
     let change = tags::TagChange {
         tag: tag.to_owned(),
-        from: Some(digest.clone()),
+        from: Some(target.digest.clone()),
         to: None,
         principal: image.principal.clone(),
         changed_at: now,

@@ -1,6 +1,7 @@
 //! The engine on its real stores, without HTTP: failing stores and concurrent requests.
 
 mod cleanup;
+mod counters;
 mod counts;
 mod delete;
 mod faults;

@@ -4,9 +4,10 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
-    complete_list, files, gc_queue, images, operations, outbox, packages, repositories,
-    revoked_tokens, rules, search, secrets, sessions, tag_history, tag_table, tags, uploads,
-    upstream_tags, upstreams, users, versions,
+    complete_list, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
+    packages, repositories, repository_summaries, revoked_tokens, rules, search, secrets, sessions,
+    tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas, users,
+    versions,
 };
 
 async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>]) {
@@ -15,8 +16,10 @@ async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>
     // Scans of subqueries with few rows are allowed: those with a limit of their own, and those that step from row to
     // row.
     let plan = plan.replace("SCAN few", "").replace("SCAN found", "");
-    // A scan of this partial index is allowed: it holds only the rows that the query returns.
+    // A scan of these indexes is allowed: they hold only the rows that the query returns.
     let plan = plan.replace("SCAN v USING INDEX versions_incomplete", "");
+    let plan = plan.replace("SCAN versions USING INDEX versions_uncounted", "SEARCH");
+    let plan = plan.replace("SCAN usage_deltas USING INDEX usage_deltas_by_image", "SEARCH");
     let (unwanted, wanted): (&[&str], _) = match db.database {
         DatabaseLocation::Postgres(_) => (&["Seq Scan", "Sort"], "Index"),
         DatabaseLocation::SqliteFile(_) | DatabaseLocation::SqliteMemory => {
@@ -29,19 +32,25 @@ async fn check(db: &TestDatabase, sql: &'static str, params: &[SqlParam<'static>
     }
 }
 
+/// PostgreSQL gets rows and statistics, because its planner would read a small table as a whole.
+async fn fill(db: &TestDatabase) {
+    db.write(|tx| {
+        let test_image = ensure_image(tx, "r", "i")?;
+        let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
+        tags::set(tx, &test_image.package, "t", &version, NOW)?;
+        gc_queue::enqueue(tx, ReviewKind::Link, &["a".into(), "b".into()], NOW)?;
+        usage_deltas::add_delta(tx, &test_image.repository, 1)?;
+        Ok(())
+    })
+    .await;
+    if let DatabaseLocation::Postgres(_) = db.database {
+        db.write(|tx| tx.execute("ANALYZE", params![])).await;
+    }
+}
+
 on_each! {
     async fn lists_follow_an_index(db: &TestDatabase) {
-        // PostgreSQL gets rows and statistics, because its planner would read a small table as a whole.
-        db.write(|tx| {
-            let test_image = ensure_image(tx, "r", "i")?;
-            let version = add_manifest(tx, &test_image, b"m", None, &[])?.expect("new");
-            tags::set(tx, &test_image.package, "t", &version, NOW)?;
-            gc_queue::enqueue(tx, ReviewKind::Link, &["a".into(), "b".into()], NOW)?;
-            Ok(())
-        }).await;
-        if let DatabaseLocation::Postgres(_) = db.database {
-            db.write(|tx| tx.execute("ANALYZE", params![])).await;
-        }
+        fill(db).await;
         let id: &'static Id = Box::leak(Box::new(Id::new()));
         let (id, text, limit) = (SqlParam::from(id), SqlParam::from("a"), SqlParam::from(10));
         check(db, packages::CATALOG_SQL, &[text, text, limit]).await;
@@ -76,8 +85,8 @@ on_each! {
         }
         check(db, tags::NAMES_SQL, &[id, text, limit]).await;
         check(db, tags::NAMES_OF_VERSION_SQL, &[id, text, limit]).await;
-        check(db, versions::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;
-        check(db, versions::REFERRERS_SQL, &[id, text, text, text, text]).await;
+        check(db, versions::referrers::REFERRER_SIZES_SQL, &[id, text, text, limit]).await;
+        check(db, versions::referrers::REFERRERS_SQL, &[id, text, text, text, text]).await;
         check(db, tags::BEGINNING_SQL, &[id, text]).await;
         check(db, cleanups::DUE_SQL, &[limit]).await;
         check(db, cleanups::NEXT_PACKAGE_SQL, &[id, text]).await;
@@ -125,11 +134,35 @@ on_each! {
         check(db, cache_limits::BLOBS_SQL, &[id, text, limit]).await;
         check(db, tag_history::LIST_SQL[0], &[id, id, limit]).await;
         check(db, tag_history::LIST_SQL[1], &[id, id, limit, text]).await;
+        check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
+        check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
+    }
+
+    async fn counters_and_history_follow_an_index(db: &TestDatabase) {
+        fill(db).await;
+        let id: &'static Id = Box::leak(Box::new(Id::new()));
+        let (id, text, limit) = (SqlParam::from(id), SqlParam::from("a"), SqlParam::from(10));
+        let [ascending, descending] = images::UNTAGGED_BY_UPLOAD.0;
+        check(db, ascending, &[id, limit, id, limit]).await;
+        check(db, descending, &[id, limit, id, limit]).await;
+        check(db, Box::leak(versions::untagged::recount_sql(2).into()), &[id, id]).await;
+        check(db, versions::untagged::UNCOUNTED_SQL, &[limit]).await;
+        check(db, usage::WAITING_SQL, &[limit]).await;
+        check(db, image_counters::DUE_SQL, &[limit]).await;
+        check(db, image_counters::BLOB_SIZES_SQL, &[id, text, limit]).await;
+        for sql in image_summaries::BY_NAME_SQL {
+            check(db, sql, &[id, limit, text, limit]).await;
+        }
+        let by_counter = [image_summaries::BY_PUSH_SQL, image_summaries::BY_SIZE_SQL, image_summaries::BY_TAGS_SQL];
+        for sql in by_counter.iter().flatten() {
+            check(db, sql, &[id, limit, limit, limit, id]).await;
+        }
+        check(db, image_summaries::FIND_SQL, &[id, limit, text]).await;
+        check(db, repository_summaries::LIST_SQL, &[text, text, text, limit]).await;
+        check(db, repository_summaries::PROJECT_SQL, &[text]).await;
         check(db, tag_history::OLD_SQL, &[id, id, limit]).await;
         check(db, activity::FORGET_SQL, &[id, limit]).await;
         check(db, activity::LIST_SQL[0], &[id, limit, id, limit]).await;
         check(db, activity::LIST_SQL[1], &[id, limit, id, limit, text]).await;
-        check(db, blobs::DUE_SQL, &[limit, limit, id, limit]).await;
-        check(db, gc_queue::DUE_SQL, &[limit, limit, text, text, limit]).await;
     }
 }

@@ -9,7 +9,7 @@ use crate::change_way::ChangeWay;
 use crate::events::{self, EventAction};
 use crate::gc_queue::{self, ReviewKind};
 use crate::versions::{ReferenceBinding, ReferenceOwner};
-use crate::{MetaError, blobs, tags, usage, versions};
+use crate::{MetaError, blobs, tags, usage_deltas, versions};
 
 const PUSHES: usize = 64;
 const LAYERS: usize = 200;
@@ -41,7 +41,7 @@ on_each! {
                         package: &test_image.package,
                     };
                     versions::bind_manifest(tx, owner, &digest)?;
-                    usage::add_delta(tx, &test_image.repository, size)?;
+                    usage_deltas::add_delta(tx, &test_image.repository, size)?;
                     let tag = format!("t{number}");
                     assert_eq!(tags::find(tx, &test_image.package, &tag)?, None);
                     tags::set(tx, &test_image.package, &tag, &version, NOW)?;
@@ -65,7 +65,7 @@ on_each! {
                     let bytes = format!("upload {number}");
                     let (digest, size) = (Digest::of(bytes.as_bytes()), bytes.len() as i64);
                     add_blob(tx, &test_image.repository, bytes.as_bytes())?;
-                    usage::add_delta(tx, &test_image.repository, size)?;
+                    usage_deltas::add_delta(tx, &test_image.repository, size)?;
                     gc_queue::enqueue(tx, ReviewKind::Link, &[digest.to_string()], NOW)?;
                     versions::bind_blob(tx, &test_image.repository, &digest, size)?;
                     Ok::<_, MetaError>(())

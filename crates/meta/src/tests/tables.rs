@@ -15,7 +15,7 @@ use crate::tags::TagChange;
 use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
 use crate::{
     Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
-    secrets, tags, usage, versions,
+    secrets, tags, usage, usage_deltas, versions,
 };
 
 /// Creates an image with the manifests `m0`, `m1`, …, which have no references.
@@ -238,16 +238,16 @@ on_each! {
             let (test_image, ids) = manifests(tx, 1)?;
             let other = ensure_image(tx, "q", "i")?.repository;
             for bytes in [100, -30, 0, 5] {
-                usage::add_delta(tx, &test_image.repository, bytes)?;
+                usage_deltas::add_delta(tx, &test_image.repository, bytes)?;
             }
-            usage::add_delta(tx, &other, 7)?;
+            usage_deltas::add_delta(tx, &other, 7)?;
             let sizes = |tx: &mut Tx<'_>| Ok::<_, MetaError>((
                 repositories::find_size_bytes(tx, &test_image.repository)?,
                 repositories::find_size_bytes(tx, &other)?,
             ));
             assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             for expected in [2, 2, 0] {
-                assert_eq!(usage::fold_deltas(tx, 2)?, expected);
+                assert_eq!(usage::fold_deltas(tx, NOW, 2)?, expected);
                 assert_eq!(sizes(tx)?, (Some(75), Some(7)));
             }
             assert_eq!(usage::find_last_pull(tx, &ids[0])?, None);

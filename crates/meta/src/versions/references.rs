@@ -1,9 +1,12 @@
 //! References from manifests to blobs and to other manifests (table `manifest_refs`). Foreign keys from these rows keep
 //! the named content from being deleted.
 
+use std::collections::BTreeSet;
+
 use model::digest::Digest;
 
 use super::VersionRow;
+use crate::usage_deltas::{self, ImageKey, UsageDelta};
 use crate::{Id, MetaError, SqlParam, Tx, digest_at, params};
 
 /// The row to which the reference of a manifest points: a stored blob, a stored manifest, or none.
@@ -94,20 +97,28 @@ pub fn insert_references(
 /// that needs to know which manifests use the content binds the remaining references first.
 const MAX_BOUND_AT_ONCE: i64 = 300;
 
-/// Returns the references that wait for a blob, whatever size they state: the ids of their versions and their
-/// positions.
+/// A reference that waits for a blob.
+struct WaitingReference {
+    version: Id,
+    position: i64,
+    package: Id,
+}
+
+/// Returns the references that wait for a blob, whatever size they state.
 fn waiting_for_blob(
     tx: &mut Tx<'_>,
     repository: &Id,
     digest: &Digest,
     limit: i64,
-) -> Result<Vec<(Id, i64)>, MetaError> {
+) -> Result<Vec<WaitingReference>, MetaError> {
     tx.query(
-        "SELECT version_id, position FROM manifest_refs
+        "SELECT version_id, position, package_id FROM manifest_refs
          WHERE repository_id = ?1 AND digest = ?2 AND blob_digest IS NULL AND child_id IS NULL
            AND NOT is_manifest LIMIT ?3",
         params![repository, digest.as_str(), limit],
-        |row| Ok((row.id(0)?, row.int(1)?)),
+        |row| {
+            Ok(WaitingReference { version: row.id(0)?, position: row.int(1)?, package: row.id(2)? })
+        },
     )
 }
 
@@ -137,7 +148,8 @@ pub fn find_awaited_size(
     Ok(largest.flatten())
 }
 
-/// Binds references that wait for a blob, and corrects the sizes that they state. Returns the number of references
+/// Binds references that wait for a blob, and corrects the sizes that they state. The images whose references these are
+/// store the blob from then on. Returns the number of references
 /// bound.
 pub fn bind_blob(
     tx: &mut Tx<'_>,
@@ -146,11 +158,16 @@ pub fn bind_blob(
     size: i64,
 ) -> Result<u64, MetaError> {
     let waiting = waiting_for_blob(tx, repository, digest, MAX_BOUND_AT_ONCE)?;
-    for (version, position) in &waiting {
+    for WaitingReference { version, position, .. } in &waiting {
         tx.execute(
             "UPDATE manifest_refs SET blob_digest = digest, size = ?3 WHERE version_id = ?1 AND position = ?2",
             params![version, *position, size],
         )?;
+    }
+    let packages: BTreeSet<_> = waiting.iter().map(|reference| reference.package).collect();
+    for package in &packages {
+        let change = UsageDelta { content_changed: true, ..UsageDelta::default() };
+        usage_deltas::add_image_delta(tx, ImageKey { repository, package }, &change)?;
     }
     Ok(waiting.len() as u64)
 }

@@ -103,7 +103,7 @@ async fn pulls_and_sizes_are_counted(server: TestServer) {
     let expected = image.blobs.iter().map(|blob| blob.len() as i64).sum::<i64>();
     let expected = Some(expected + image.manifest.len() as i64);
     assert_eq!(meta.read(sizes).await.expect("readable"), expected);
-    let folded = meta.write(|tx| usage::fold_deltas(tx, 100)).await.expect("writable");
+    let folded = meta.write(|tx| usage::fold_deltas(tx, 1, 100)).await.expect("writable");
     assert_eq!(folded, 4);
     assert_eq!(meta.read(sizes).await.expect("readable"), expected, "folding changes nothing");
 }

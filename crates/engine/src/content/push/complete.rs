@@ -14,10 +14,11 @@ use model::manifest::Manifest;
 use model::media_type::ManifestKind;
 
 use super::list_columns::ListColumns;
-use super::references::{FoundContent, ImageRows, MissingContent};
+use super::references::{FoundContent, ImageRows, MissingContent, children_of};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::tags::image_change::ImageChange;
 
 /// The largest number of versions that one transaction looks at.
 const MAX_VERSIONS: i64 = 100;
@@ -105,6 +106,10 @@ fn complete(
         missing.truncate(allowance.references);
         allowance.references -= missing.len();
         incomplete::add_references(tx, version, &missing)?;
+        let mut change = ImageChange::new(&version.repository_id, &version.package_id);
+        children_of(&missing).for_each(|child| change.decide_again(child));
+        change.content_changed();
+        change.record(tx)?;
         if !is_last {
             return Ok(false);
         }

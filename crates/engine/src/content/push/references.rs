@@ -134,3 +134,13 @@ fn another_size(descriptor: &Descriptor, actual: i64) -> EngineError {
         actual: actual as u64,
     }
 }
+
+/// Returns the ids of the manifests among some references.
+pub(super) fn children_of(references: &[ContentReference]) -> impl Iterator<Item = Id> {
+    references.iter().filter_map(|reference| match &reference.binding {
+        ReferenceBinding::Manifest(child) => Some(*child),
+        ReferenceBinding::Blob
+        | ReferenceBinding::MissingBlob
+        | ReferenceBinding::MissingManifest => None,
+    })
+}

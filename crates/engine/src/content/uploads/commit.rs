@@ -7,7 +7,7 @@ use identity::micros;
 use meta::gc_queue;
 use meta::gc_queue::ReviewKind;
 use meta::uploads::{self, Upload};
-use meta::{Tx, blobs, usage, versions};
+use meta::{Tx, blobs, usage_deltas, versions};
 use model::digest::Digest;
 
 use crate::access::ImageContext;
@@ -64,7 +64,7 @@ pub(super) fn link(
     let repository = &image.repository().id;
     image.check_live(tx)?;
     if blobs::link(tx, repository, digest, size, times.now)? {
-        usage::add_delta(tx, repository, size)?;
+        usage_deltas::add_delta(tx, repository, size)?;
     }
     gc_queue::enqueue(
         tx,

@@ -2,7 +2,7 @@
 //! that it may have released, and one for the next rows, and tells webhooks what it has deleted.
 
 use meta::gc_queue::{self, GcReview, ReviewKind};
-use meta::{Tx, deletion, usage};
+use meta::{Tx, deletion, usage_deltas};
 use model::digest::Digest;
 
 use super::parse_id;
@@ -55,7 +55,7 @@ pub(super) fn delete_package_rows(
         deleted.blobs.iter().map(|blob| link_id(&deleted.repository, blob)).collect();
     gc_queue::enqueue(tx, ReviewKind::Content, &contents, times.now)?;
     gc_queue::enqueue(tx, ReviewKind::Link, &links, times.review_after)?;
-    usage::add_delta(tx, &deleted.repository, -deleted.bytes)?;
+    usage_deltas::add_delta(tx, &deleted.repository, -deleted.bytes)?;
     gc_queue::enqueue(tx, ReviewKind::Package, std::slice::from_ref(&review.id), times.now)?;
     Ok(())
 }

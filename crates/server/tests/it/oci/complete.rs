@@ -53,6 +53,7 @@ async fn add_versions(server: &TestServer, counts: Vec<usize>) -> TagsByDigest {
                 annotations: "{}",
                 platforms: "[]",
                 built_at: None,
+                is_untagged: false,
                 now: 1_700_000_000_000_000 + n as i64,
             };
             let id = versions::insert(tx, &new)?.expect("a new one");
