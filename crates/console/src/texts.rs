@@ -68,6 +68,10 @@ pub(crate) struct Texts {
     pub(crate) updated: &'static str,
     /// A column.
     pub(crate) pushed: &'static str,
+    /// A column.
+    pub(crate) newest_tag_column: &'static str,
+    /// A column.
+    pub(crate) last_push: &'static str,
     /// A label.
     pub(crate) built: &'static str,
     /// A column.
@@ -472,6 +476,8 @@ static ENGLISH: Texts = Texts {
     created: "Created",
     updated: "Updated",
     pushed: "Pushed",
+    newest_tag_column: "Newest tag",
+    last_push: "Last push",
     built: "Built",
     last_pull: "Last pull",
     pulls: "Pulls in 30 days",
@@ -670,6 +676,8 @@ static CHINESE: Texts = Texts {
     created: "创建时间",
     updated: "更新时间",
     pushed: "推送时间",
+    newest_tag_column: "最新标签",
+    last_push: "最近推送",
     built: "构建时间",
     last_pull: "最近拉取",
     pulls: "30 天内拉取",

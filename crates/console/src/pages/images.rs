@@ -2,9 +2,9 @@
 
 use askama::Template;
 use axum::response::Response;
-use engine::{ListQuery, NameOrder};
+use engine::{ImageCounters, ImageNameFilter, ImageSummary, ImageSummaryList, ImageSummaryOrder};
 use model::artifact_name::PackageName;
-use model::list_filter::{ListFilter, SortDirection};
+use model::list_filter::SortDirection;
 use model::name::RepositoryName;
 use model::permissions::artifactregistry;
 use model::repository::ModeName;
@@ -17,9 +17,19 @@ use crate::page::{self, Frame};
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::request::ConsoleRequest;
 
-const COLUMNS: [SortColumn<NameOrder>; 2] = [
-    SortColumn { field: NameOrder::Name, name: "name", first: SortDirection::Ascending },
-    SortColumn { field: NameOrder::Updated, name: "updated", first: SortDirection::Descending },
+const COLUMNS: [SortColumn<ImageSummaryOrder>; 4] = [
+    SortColumn { field: ImageSummaryOrder::Name, name: "name", first: SortDirection::Ascending },
+    SortColumn {
+        field: ImageSummaryOrder::LastPush,
+        name: "pushed",
+        first: SortDirection::Descending,
+    },
+    SortColumn {
+        field: ImageSummaryOrder::Stored,
+        name: "stored",
+        first: SortDirection::Descending,
+    },
+    SortColumn { field: ImageSummaryOrder::Tags, name: "tags", first: SortDirection::Descending },
 ];
 
 #[derive(Template)]
@@ -36,7 +46,9 @@ struct ImagesPage {
     location: Option<String>,
     rows: Vec<ImageEntry>,
     by_name: SortLink,
-    by_updated: SortLink,
+    by_tags: SortLink,
+    by_stored: SortLink,
+    by_push: SortLink,
     pages: PageLinks,
     empty: EmptyRepository,
 }
@@ -44,8 +56,16 @@ struct ImagesPage {
 struct ImageEntry {
     name: String,
     link: Link,
-    updated: Time,
-    created: Time,
+    newest_tag: Option<TagLink>,
+    counters: Option<ImageCounters>,
+    stored: Bytes,
+    last_push: Time,
+    pulls: i64,
+}
+
+struct TagLink {
+    name: String,
+    link: Link,
 }
 
 /// What the page of a repository without images says.
@@ -63,25 +83,22 @@ pub(crate) async fn show(
     let authorized = request.authorize(permission, resource.clone()).await?;
     let repository = request.engine().find_repository(&authorized, permission).await?;
     let listing = request.authorize(artifactregistry::PACKAGES_LIST, resource).await?;
-    let list = ListRequest::read(&request.query, &COLUMNS);
-    let query = ListQuery {
-        filter: name_filter(&name, &list.filter)?,
-        order: list.order,
-        page: list.page.clone(),
+    // The images of several upstreams are ordered by their names only.
+    let columns = match repository.mode {
+        ModeName::Standard | ModeName::Remote => &COLUMNS[..],
+        ModeName::Virtual => &COLUMNS[..1],
     };
-    let listed = request.engine().list_packages(&listing, &name, query).await?;
+    let list = ListRequest::read(&request.query, columns);
+    let names = match list.filter.as_str() {
+        "" => ImageNameFilter::All,
+        text => ImageNameFilter::Contains(text.to_owned()),
+    };
+    let query = ImageSummaryList { names, order: list.order, page: list.page.clone() };
+    let listed = request.engine().image_summaries(&listing, &name, query).await?;
     let base = request.links.repository(&name);
-    let mut rows = Vec::new();
-    for package in listed.entries {
-        let Ok(image) = package.name.parse() else { continue };
-        let full = PackageName { repository: name.clone(), image };
-        rows.push(ImageEntry {
-            link: request.links.image(&full),
-            name: package.name,
-            updated: Time(package.updated_at),
-            created: Time(package.created_at),
-        });
-    }
+    let entries = listed.entries.into_iter();
+    let rows = entries.filter_map(|summary| entry(request, &name, summary)).collect();
+    let sort_link = |field| list.sort_link(&base, columns, field);
     let address = request.app.registry_uri(&name);
     let shown = ImagesPage {
         frame: request
@@ -97,28 +114,37 @@ pub(crate) async fn show(
         location: request.other_location(&name),
         filter: list.filter.clone(),
         rows,
-        by_name: list.sort_link(&base, &COLUMNS, NameOrder::Name),
-        by_updated: list.sort_link(&base, &COLUMNS, NameOrder::Updated),
-        pages: list.page_links(&base, &COLUMNS, listed.next.as_deref()),
+        by_name: sort_link(ImageSummaryOrder::Name),
+        by_tags: sort_link(ImageSummaryOrder::Tags),
+        by_stored: sort_link(ImageSummaryOrder::Stored),
+        by_push: sort_link(ImageSummaryOrder::LastPush),
+        pages: list.page_links(&base, columns, listed.next.as_deref()),
         empty: empty_repository(request, repository.mode, &address),
         address,
     };
     Ok(page::show(request, &shown))
 }
 
-/// Returns the filter for images whose names contain a text.
-fn name_filter(repository: &RepositoryName, text: &str) -> Result<ListFilter, ConsoleError> {
-    if text.is_empty() {
-        return Ok(ListFilter::default());
-    }
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-    let filter = match text.bytes().all(is_plain) && text.len() <= 255 {
-        true => format!("name=\"*{}*\"", model::artifact_name::escape_slashes(text)),
-        // No name has the text in it, and no image has this name.
-        false => format!("name=\"{repository}/packages/-\""),
-    };
-    let parsed = ListFilter::parse(&filter, &["name"]);
-    parsed.map_err(|error| ConsoleError::Invalid(format!("{repository}: {error}")))
+fn entry(
+    request: &ConsoleRequest,
+    repository: &RepositoryName,
+    summary: ImageSummary,
+) -> Option<ImageEntry> {
+    let image = summary.name.parse().ok()?;
+    let full = PackageName { repository: repository.clone(), image };
+    let newest_tag = summary.newest_tag.and_then(|name| {
+        let link = request.links.tag(&full, &name.parse().ok()?);
+        Some(TagLink { name, link })
+    });
+    Some(ImageEntry {
+        link: request.links.image(&full),
+        name: summary.name,
+        newest_tag,
+        stored: Bytes(summary.counters.map_or(0, |counters| counters.stored_bytes)),
+        counters: summary.counters,
+        last_push: Time(summary.last_push),
+        pulls: summary.pulls_30_days,
+    })
 }
 
 fn empty_repository(request: &ConsoleRequest, mode: ModeName, address: &str) -> EmptyRepository {

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 
 use crate::error::ConsoleError;
-use crate::html::{Time, Untrusted};
+use crate::html::{Bytes, MaybeTime, Untrusted};
 use crate::links::Link;
 use crate::page::{self, Frame, redirect};
 use crate::request::ConsoleRequest;
@@ -26,7 +26,14 @@ struct ProjectRow {
     id: String,
     name: Untrusted,
     link: Link,
-    created: Time,
+    content: Option<ContentOfProject>,
+}
+
+/// What the repositories of a project hold; the viewer may list them.
+struct ContentOfProject {
+    repositories: i64,
+    stored: Bytes,
+    last_push: MaybeTime,
 }
 
 pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleError> {
@@ -36,16 +43,23 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     if projects.is_empty() && next.is_none() && request.viewer.is_signed_out() {
         return Err(ConsoleError::SignIn);
     }
-    let mut rows = Vec::new();
-    for project in projects {
-        let Ok(id) = project.id.parse() else { continue };
-        rows.push(ProjectRow {
-            link: request.links.project(&id),
-            id: project.id,
-            name: Untrusted::short(project.name),
-            created: Time(project.created_at),
-        });
-    }
+    let ids = projects.iter().filter_map(|project| project.id.parse().ok()).collect();
+    let summaries = request.engine().project_summaries(request.caller(), ids).await?;
+    let rows = summaries.into_iter().map(|summary| {
+        let id = summary.project.to_string();
+        let name = projects.iter().find(|project| project.id == id).map(|found| found.name.clone());
+        ProjectRow {
+            link: request.links.project(&summary.project),
+            name: Untrusted::short(name.unwrap_or_default()),
+            content: summary.content.map(|content| ContentOfProject {
+                repositories: content.repositories,
+                stored: Bytes(content.stored_bytes),
+                last_push: MaybeTime(content.last_push),
+            }),
+            id,
+        }
+    });
+    let rows: Vec<ProjectRow> = rows.collect();
     if let ([only], None, "") = (rows.as_slice(), &next, after)
         && request.query.get("all").is_none()
     {

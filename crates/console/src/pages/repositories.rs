@@ -1,25 +1,19 @@
-//! The page of a project: its repositories.
+//! The page of a project: its repositories, of all locations.
 
 use askama::Template;
 use axum::response::Response;
-use engine::{ListQuery, NameOrder};
-use model::list_filter::{ListFilter, SortDirection};
+use engine::{PageRequest, RepositorySummary};
 use model::name::ProjectId;
 use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
-use crate::html::{Bytes, Time, Untrusted};
+use crate::html::{Bytes, MaybeTime};
 use crate::links::Link;
 use crate::page::{self, Frame};
-use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::request::ConsoleRequest;
 
-const COLUMNS: [SortColumn<NameOrder>; 3] = [
-    SortColumn { field: NameOrder::Name, name: "name", first: SortDirection::Ascending },
-    SortColumn { field: NameOrder::Created, name: "created", first: SortDirection::Descending },
-    SortColumn { field: NameOrder::Updated, name: "updated", first: SortDirection::Descending },
-];
+const ROWS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "repositories.html")]
@@ -27,9 +21,7 @@ struct RepositoriesPage {
     frame: Frame,
     project: String,
     rows: Vec<RepositoryEntry>,
-    by_name: SortLink,
-    by_created: SortLink,
-    pages: PageLinks,
+    next: Option<Link>,
 }
 
 struct RepositoryEntry {
@@ -37,46 +29,45 @@ struct RepositoryEntry {
     link: Link,
     mode: &'static str,
     location: String,
-    description: Untrusted,
     has_immutable_tags: bool,
+    images: i64,
     stored: Bytes,
-    created: Time,
+    last_push: MaybeTime,
 }
 
 pub(crate) async fn show(
     request: &ConsoleRequest,
     project: ProjectId,
 ) -> Result<Response, ConsoleError> {
-    let location = request.links.default_location().clone();
-    let resource = Resource::Location(project.clone(), location.clone());
+    let resource = Resource::Project(project.clone());
     let authorized = request.authorize(artifactregistry::REPOSITORIES_LIST, resource).await?;
-    let list = ListRequest::read(&request.query, &COLUMNS);
-    let query =
-        ListQuery { filter: ListFilter::default(), order: list.order, page: list.page.clone() };
-    let listed = request.engine().list_repositories(&authorized, query).await?;
+    let start = request.query.get("after").unwrap_or_default().to_owned();
+    let page = PageRequest { start, limit: ROWS };
+    let listed = request.engine().repository_summaries(&authorized, page).await?;
     let base = request.links.project(&project);
-    let rows = listed.entries.into_iter().map(|row| RepositoryEntry {
-        link: request.links.repository(&row.name),
-        name: row.name.repository.to_string(),
-        mode: row.mode.word(),
-        location: row.name.location.to_string(),
-        description: Untrusted::short(row.description),
-        has_immutable_tags: row.immutable_tags,
-        stored: Bytes(row.size_bytes),
-        created: Time(row.created_at),
-    });
-    let command =
-        format!("gcloud artifacts repositories list --project={project} --location={location}");
+    let rows = listed.entries.into_iter().map(|row| entry(request, row)).collect();
+    let command = format!("gcloud artifacts repositories list --project={project}");
     let shown = RepositoriesPage {
         frame: request
             .frame(project.as_str())
             .with_crumbs(request.crumbs_to_project(&project).await?)
             .with_commands(vec![command]),
         project: project.to_string(),
-        rows: rows.collect(),
-        by_name: list.sort_link(&base, &COLUMNS, NameOrder::Name),
-        by_created: list.sort_link(&base, &COLUMNS, NameOrder::Created),
-        pages: list.page_links(&base, &COLUMNS, listed.next.as_deref()),
+        rows,
+        next: listed.next.map(|next| base.with("after", &next)),
     };
     Ok(page::show(request, &shown))
+}
+
+fn entry(request: &ConsoleRequest, row: RepositorySummary) -> RepositoryEntry {
+    RepositoryEntry {
+        link: request.links.repository(&row.name),
+        name: row.name.repository.to_string(),
+        mode: row.mode.word(),
+        location: row.name.location.to_string(),
+        has_immutable_tags: row.immutable_tags,
+        images: row.images,
+        stored: Bytes(row.stored_bytes),
+        last_push: MaybeTime(row.last_push),
+    }
 }

@@ -3,7 +3,8 @@
 use askama::Template;
 use axum::response::Response;
 use engine::{
-    ImageOrder, ListQuery, ManifestDetails, TagDetail, TagDetails, TagTableOrder, VersionOrder,
+    ImageOrder, ListQuery, ManifestDetails, SortOrder, TagDetail, TagDetails, TagTableOrder,
+    VersionOrder,
 };
 use model::artifact_name::{PackageName, VersionName};
 use model::image_config::PlatformSummary;
@@ -76,13 +77,15 @@ struct VersionsPage {
     frame: Frame,
     name: String,
     rows: Vec<VersionEntry>,
-    by_digest: SortLink,
+    by_digest: Option<SortLink>,
     by_time: SortLink,
     pages: PageLinks,
     location: Option<String>,
     delete: Link,
     compare: Link,
     rights: ImageRights,
+    /// What the page says if the list is empty.
+    empty: &'static str,
 }
 
 struct VersionEntry {
@@ -104,6 +107,7 @@ pub(crate) async fn show(
     match request.query.get("view") {
         None => show_tags(request, name).await,
         Some("versions") => show_versions(request, name).await,
+        Some("untagged") => show_untagged(request, name).await,
         Some(_) => Err(ConsoleError::NotFound),
     }
 }
@@ -200,13 +204,49 @@ async fn show_versions(
             .with_commands(vec![command]),
         name: name.image.to_string(),
         rows: rows.collect(),
-        by_digest: list.sort_link(&base, &VERSION_COLUMNS, VersionOrder::Name),
+        by_digest: Some(list.sort_link(&base, &VERSION_COLUMNS, VersionOrder::Name)),
         by_time: list.sort_link(&base, &VERSION_COLUMNS, PUSHED),
         pages: list.page_links(&base, &VERSION_COLUMNS, listed.next.as_deref()),
         location: request.other_location(&name.repository),
         delete: request.links.image(&name).page("delete"),
         compare: request.links.image(&name).page("compare"),
         rights: ImageRights::of(request, &name.repository).await?,
+        empty: request.texts.no_match,
+    };
+    Ok(page::show(request, &shown))
+}
+
+/// Shows the versions that no tag and no index keeps, the newest first.
+async fn show_untagged(
+    request: &ConsoleRequest,
+    name: PackageName,
+) -> Result<Response, ConsoleError> {
+    const COLUMNS: &[SortColumn<VersionOrder>] =
+        &[SortColumn { field: PUSHED, name: "pushed", first: SortDirection::Descending }];
+    let resource = Resource::Repository(name.repository.clone());
+    let authorized = request.authorize(artifactregistry::VERSIONS_LIST, resource).await?;
+    let list = ListRequest::read(&request.query, COLUMNS);
+    let order = SortOrder { field: PUSHED, direction: SortDirection::Descending };
+    let list = ListRequest { order, ..list };
+    let page = list.page.clone();
+    let listed = request.engine().untagged_versions(&authorized, &name, page).await?;
+    let base = request.links.image(&name).with("view", "untagged");
+    let rows = listed.entries.into_iter().map(|version| version_entry(request, &name, version));
+    let shown = VersionsPage {
+        frame: request
+            .frame(format!("{} · {}", request.texts.untagged, name.image))
+            .with_crumbs(request.crumbs_to_image(&name).await?)
+            .with_tabs(request.image_tabs(&name)),
+        name: name.image.to_string(),
+        rows: rows.collect(),
+        by_digest: None,
+        by_time: list.sort_link(&base, COLUMNS, PUSHED),
+        pages: list.page_links(&base, COLUMNS, listed.next.as_deref()),
+        location: request.other_location(&name.repository),
+        delete: request.links.image(&name).page("delete"),
+        compare: request.links.image(&name).page("compare"),
+        rights: ImageRights::of(request, &name.repository).await?,
+        empty: request.texts.no_untagged,
     };
     Ok(page::show(request, &shown))
 }

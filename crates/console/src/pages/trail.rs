@@ -18,8 +18,7 @@ impl ConsoleRequest {
         &self,
         project: &ProjectId,
     ) -> Result<Vec<Crumb>, ConsoleError> {
-        let location = self.links.default_location().clone();
-        let resource = Resource::Location(project.clone(), location);
+        let resource = Resource::Project(project.clone());
         let may_see = self.may(artifactregistry::REPOSITORIES_LIST, &resource).await?;
         let home = Crumb { label: self.texts.projects.to_owned(), link: Some(Link::home()) };
         let link = may_see.then(|| self.links.project(project));

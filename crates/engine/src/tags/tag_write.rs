@@ -4,6 +4,7 @@ use identity::{Authorized, Micros};
 use meta::tags::TargetVersion;
 use meta::{Id, MetaError, Tx, events, packages, tags};
 use model::artifact_name::{TagName, VersionName};
+use model::digest::Digest;
 use model::permissions::artifactregistry;
 use model::reference::{Reference, Tag};
 
@@ -105,10 +106,9 @@ impl Engine {
         let now = self.clock.now();
         self.write(move |tx| {
             let version = VersionName { package: name.package.clone(), digest: digest.clone() };
-            let (package, id) = find_version(tx, &image, &version)?;
+            let (package, target) = find_version(tx, &image, &version)?;
             check_seen(tx, &package, &name, seen.as_ref())?;
-            let to =
-                TagMove { package: &package, tag: &name.tag, version: &id, digest: &digest, now };
+            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await

@@ -109,10 +109,16 @@ pub fn answer_pages(router: Router, origins: Option<AllowedOrigins>) -> Router {
     }
 }
 
+/// Returns whether a path is one of the web console, where a cookie is a credential.
+fn is_console(path: &str) -> bool {
+    path == "/console" || path.starts_with("/console/")
+}
+
 async fn answer(State(origins): State<AllowedOrigins>, request: Request, next: Next) -> Response {
     let allowed = match request.headers().get(ORIGIN) {
-        Some(origin) => origins.allow(origin),
-        None => None,
+        // The console is for people: a page of another origin gets nothing of it.
+        Some(origin) if !is_console(request.uri().path()) => origins.allow(origin),
+        Some(_) | None => None,
     };
     let is_preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
