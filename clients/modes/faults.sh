@@ -64,6 +64,9 @@ limit_is_named() {
   image=$(faulty_image docker limits)
   expect_equal "$(status_of "${image%:1}" 1)" 429
   expect_refused toomanyrequests docker pull "$image"
+  expect_json "$(api "$base/docker-limits")" '.remoteRepositoryConfig.upstreamState
+      | .lastFailure.kind == "LIMITED" and (.retryAfter | fromdateiso8601) > now'
+  expect_output "mode: REMOTE_REPOSITORY" gcloud artifacts repositories describe docker-limits --location=us-west1
   fault_is_survived stalls
   # The host is left alone: it was asked without the password and with it, and not again.
   expect_equal "$(grep -c limits/app/manifests faulty.log)" 2

@@ -8,6 +8,7 @@ remote_checks() {
   start_upstreams
   check "the page: remote repositories of Docker Hub and quay.io are created" page_creates_remote
   check "the page: docker pulls what Docker Hub has" page_pulls_from_hub
+  check "the page: the repository is shown, and no trouble with its upstream" page_shows_state
   check "crane, skopeo and oras pull through" others_pull_through
   start_vendor
   check "the page: a remote repository has a secret for a private registry" page_creates_private
@@ -49,6 +50,10 @@ page_pulls_from_hub() {
   id=$(crane manifest registry-1.docker.io/library/alpine:3 | jq -er .config.digest)
   run_page Remote "docker pull"
   expect_equal "$(docker image inspect --format '{{.Id}}' "$registry_host/$project/hub/alpine:3")" "$id"
+}
+page_shows_state() {
+  expect_json "$(run_request Remote curl)" '.mode == "REMOTE_REPOSITORY"
+      and (.remoteRepositoryConfig.upstreamState // {} | has("retryAfter") or has("unreachable") | not)'
 }
 others_pull_through() {
   local image=$registry_host/$project/quay/team/tool:1 digest

@@ -35,6 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.enable_type_names().type_name_domain(["."], "type.googleapis.com");
     // Ordered maps, so that equal messages have equal bytes.
     config.btree_map(["."]);
+    // Few messages have it, and all messages of repositories have the room for it.
+    config.boxed(".google.devtools.artifactregistry.v1.RemoteRepositoryConfig.upstream_state");
     tonic_prost_build::configure()
         .build_transport(false)
         .generate_default_stubs(true)

@@ -93,8 +93,9 @@ pub use settings::{CreateOnPush, Settings};
 pub use shared_manifests::SHARED_FROM;
 pub use stores::{StoreFindings, StoreRefusal, StoreVerdict};
 pub use upstream_registry::{
-    NoUpstreams, RegistryCredentials, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage,
-    UpstreamManifest, UpstreamProblem, UpstreamProblemKind, UpstreamRegistry,
+    NoUpstreams, RegistryCredentials, UpstreamBlob, UpstreamBytes, UpstreamFailure, UpstreamFuture,
+    UpstreamImage, UpstreamManifest, UpstreamProblem, UpstreamProblemKind, UpstreamRateLimit,
+    UpstreamRegistry, UpstreamState,
 };
 pub use upstream_set::UpstreamFault;
 pub use webhook::Webhook;

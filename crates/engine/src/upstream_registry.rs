@@ -3,8 +3,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use identity::Micros;
 use model::digest::Digest;
 use model::reference::Reference;
 use model::secret::SecretValue;
@@ -62,6 +64,40 @@ pub struct UpstreamBlob {
     pub size: Option<u64>,
 }
 
+/// The state of a registry's host, as this process knows it from its requests. The default state is one of which nothing is
+/// known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// The limit that the host stated last.
+    pub rate_limit: Option<UpstreamRateLimit>,
+    /// The time before which the host wants no requests.
+    pub retry_after: Option<Micros>,
+    /// `true` if the host did not answer when it was asked last.
+    pub is_silent: bool,
+    /// The last failure of a request. Content that the host does not have is none.
+    pub last_failure: Option<UpstreamFailure>,
+}
+
+/// The limit of requests that a registry states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamRateLimit {
+    /// The number of requests that it still answers.
+    pub remaining: u32,
+    /// The number of requests that it answers in a window of time.
+    pub limit: Option<u32>,
+    /// The length of this window.
+    pub window: Option<Duration>,
+}
+
+/// A request to a registry that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamFailure {
+    /// The kind of the problem.
+    pub kind: UpstreamProblemKind,
+    /// The time of the failure.
+    pub at: Micros,
+}
+
 /// Requests to other registries.
 pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
     /// Checks, without a request, that the registry at this URL may be asked.
@@ -72,6 +108,9 @@ pub trait UpstreamRegistry: Send + Sync + fmt::Debug {
 
     /// Notes that a manifest was served from the cache of this registry, without asking.
     fn note_hit(&self, url: &str);
+
+    /// Returns the state of the host of the registry at this URL.
+    fn state(&self, url: &str) -> UpstreamState;
 
     /// Fetches a manifest.
     fn fetch_manifest<'a>(
@@ -194,6 +233,10 @@ impl UpstreamRegistry for NoUpstreams {
     }
 
     fn note_hit(&self, _: &str) {}
+
+    fn state(&self, _: &str) -> UpstreamState {
+        UpstreamState::default()
+    }
 
     fn fetch_manifest<'a>(
         &'a self,

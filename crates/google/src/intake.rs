@@ -23,6 +23,10 @@ pub struct RejectedCredential(pub GoogleError);
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownFields(pub(crate) GoogleError);
 
+/// The mark of a call that came by REST. It is an extension of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RestCall;
+
 /// A lower limit for the messages of a caller. It is an extension of a request.
 #[derive(Debug, Clone)]
 pub struct BodyLimit {

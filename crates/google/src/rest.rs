@@ -24,7 +24,7 @@ use super::error::GoogleError;
 use super::json::{self, FieldError};
 use super::path::{MatchedRoute, PathRules};
 use super::{BodyReader, MediaDownload, RejectedCredential, frame, overridden, query, unknown};
-use crate::intake::UnknownFields;
+use crate::intake::{RestCall, UnknownFields};
 use web::layer::body_budget::BufferedBody;
 
 /// The headers of the connection and of the JSON body, which are not copied to the inner call.
@@ -123,6 +123,7 @@ impl Transcoder {
         *call.uri_mut() = Uri::try_from(&method.path).expect("names of methods are plain");
         *call.headers_mut() = inner_headers(outer.headers);
         *call.extensions_mut() = outer.extensions;
+        call.extensions_mut().insert(RestCall);
         let Ok(mut answer) = self.grpc.clone().oneshot(call).await;
         let media = answer.extensions_mut().remove::<MediaDownload>();
         // A call that failed at once has its status in the headers, any other call in the trailers.

@@ -26,6 +26,7 @@ mod settings;
 mod status;
 mod tags;
 mod update_mask;
+mod upstream_state;
 mod upstreams;
 mod usage;
 mod versions;

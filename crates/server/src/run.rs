@@ -108,6 +108,7 @@ impl RunningServer {
             egress: egress.clone(),
             token_hosts: TokenHosts::new(&config.egress.token_hosts)?,
             bandwidth: BandwidthLimits::read(&config.upstream)?,
+            clock: clock.clone(),
         };
         let webhooks = WebhookEndpoint::read_all(&config, &egress)?;
         let tls = ServerTls::read(&config.tls)?;

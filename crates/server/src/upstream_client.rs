@@ -11,6 +11,7 @@ mod figures;
 mod health;
 mod lists;
 mod logins;
+mod rate_limit;
 mod refusal;
 mod token_hosts;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use engine::{
     BodyError, UpstreamBlob, UpstreamBytes, UpstreamFuture, UpstreamImage, UpstreamManifest,
-    UpstreamProblem, UpstreamProblemKind as Problem, UpstreamRegistry,
+    UpstreamProblem, UpstreamProblemKind as Problem, UpstreamRegistry, UpstreamState,
 };
 use futures_util::stream;
 use http::header::{
@@ -28,6 +29,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use identity::Clock;
 use model::digest::Digest;
 use model::manifest::MAX_MANIFEST_BYTES;
 use model::reference::Reference;
@@ -78,6 +80,8 @@ pub(crate) struct UpstreamRules {
     pub(crate) token_hosts: TokenHosts,
     /// The limits of what is fetched in a second.
     pub(crate) bandwidth: BandwidthLimits,
+    /// The clock for the times that are shown.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// An answer of a registry with the status 200, and the turn that it takes up.
@@ -119,14 +123,14 @@ struct RegistryRequest<'a> {
 
 impl UpstreamClient {
     pub(crate) fn new(rules: UpstreamRules, mark: HeaderValue, metrics: Metrics) -> Arc<Self> {
-        let UpstreamRules { egress, token_hosts, bandwidth } = rules;
+        let UpstreamRules { egress, token_hosts, bandwidth, clock } = rules;
         Arc::new_cyclic(|this| Self {
             clients: EgressClients::new(egress),
             logins: Logins::default(),
             token_hosts,
             bandwidth,
             mark,
-            health: UpstreamHealth::default(),
+            health: UpstreamHealth::new(clock),
             figures: UpstreamFigures::new(metrics),
             this: this.clone(),
         })
@@ -289,6 +293,10 @@ impl UpstreamRegistry for UpstreamClient {
 
     fn note_hit(&self, url: &str) {
         self.figures.count_hit(url);
+    }
+
+    fn state(&self, url: &str) -> UpstreamState {
+        self.health.state(url)
     }
 
     fn fetch_manifest<'a>(

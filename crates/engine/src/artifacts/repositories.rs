@@ -25,6 +25,7 @@ use crate::artifacts::upstreams::{NewUpstreams, store_upstreams};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::page::{ListPage, ListQuery, SortOrder};
+use crate::upstream_registry::UpstreamState;
 use model::permissions::artifactregistry;
 
 /// A repository that is to be created.
@@ -138,6 +139,14 @@ impl Engine {
     ) -> Result<RepositoryDetails, EngineError> {
         let name = repository_name(authorized.resource_for(permission)?)?;
         self.read(move |tx| find_details(tx, &name)).await
+    }
+
+    /// Returns the state of the registry that a repository fetches from, or `None` if it fetches from none or if this
+    /// process knows nothing of it.
+    pub fn upstream_state(&self, repository: &RepositoryDetails) -> Option<UpstreamState> {
+        let mode = RepositoryMode::parse(repository.mode, &repository.settings).ok()?;
+        let state = self.settings.upstreams.state(mode.registry_url()?);
+        (state != UpstreamState::default()).then_some(state)
     }
 
     /// Lists the repositories of a location whose names match.

@@ -25,8 +25,9 @@ use super::repository_message as message;
 use super::update_mask::UpdateMask;
 use super::{
     ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, failed, metadata, name_order,
-    names, page_size, trail,
+    names, page_size, trail, upstream_state,
 };
+use crate::intake::RestCall;
 use model::permissions::{artifactregistry, secretmanager};
 use web::audit::AuditRecorder;
 
@@ -64,9 +65,14 @@ pub(super) async fn get(
     request: Request<GetRepositoryRequest>,
 ) -> ServiceAnswer<Repository> {
     let admitted = admitted(&request)?;
-    let permission = artifactregistry::REPOSITORIES_GET;
-    let repository = services.app.engine.find_repository(&admitted, permission).await;
-    Ok(Response::new(message::write(&repository.map_err(failed)?, &services.app)))
+    let is_rest = request.extensions().get::<RestCall>().is_some();
+    let (engine, permission) = (&services.app.engine, artifactregistry::REPOSITORIES_GET);
+    let found = engine.find_repository(&admitted, permission).await.map_err(failed)?;
+    let mut repository = message::write(&found, &services.app);
+    if is_rest && let Some(state) = engine.upstream_state(&found) {
+        upstream_state::add(&mut repository, state);
+    }
+    Ok(Response::new(repository))
 }
 
 pub(super) async fn create(

@@ -27,12 +27,17 @@ use web::app::App;
 
 /// Returns the fields that are stored as one document, because they have no column.
 fn stored_fields(repository: &Repository) -> Repository {
+    let mut mode_config = repository.mode_config.clone();
+    if let Some(ModeConfig::RemoteRepositoryConfig(config)) = &mut mode_config {
+        // It is of the moment, and clients send it back.
+        config.upstream_state = None;
+    }
     Repository {
         kms_key_name: repository.kms_key_name.clone(),
         cleanup_policies: repository.cleanup_policies.clone(),
         cleanup_policy_dry_run: repository.cleanup_policy_dry_run,
         vulnerability_scanning_config: repository.vulnerability_scanning_config.clone(),
-        mode_config: repository.mode_config.clone(),
+        mode_config,
         format_config: repository.format_config,
         disallow_unspecified_mode: repository.disallow_unspecified_mode,
         ..Repository::default()

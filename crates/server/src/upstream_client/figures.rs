@@ -3,6 +3,7 @@
 use engine::{UpstreamProblem, UpstreamProblemKind as Problem};
 use web::layer::metrics::Metrics;
 
+use super::rate_limit;
 use crate::egress::EgressAnswer;
 
 /// The figures of all hosts. A clone counts the same.
@@ -34,18 +35,13 @@ impl UpstreamFigures {
         let host = UpstreamProblem::host_of(url);
         match asked {
             Ok(answer) => {
-                if let Some(remaining) = remaining_requests(answer) {
-                    self.0.set_upstream_remaining(host, remaining);
+                if let Some(limit) = rate_limit::read(answer) {
+                    self.0.set_upstream_remaining(host, limit.remaining.into());
                 }
             }
             Err(problem) => self.0.upstream_failed(host, kind_name(problem.kind)),
         }
     }
-}
-
-/// Returns how many more requests a registry says that it answers: the number at the beginning of its header.
-fn remaining_requests(answer: &EgressAnswer) -> Option<i64> {
-    answer.header("ratelimit-remaining")?.split(';').next()?.trim().parse().ok()
 }
 
 fn kind_name(kind: Problem) -> &'static str {

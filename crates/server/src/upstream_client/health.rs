@@ -1,5 +1,5 @@
-//! The state of the hosts that are asked: how many requests run, how long a host wants to be left alone, and whether it
-//! is silent.
+//! The state of the hosts that are asked: how many requests run, how long a host wants to be left alone, whether it is
+//! silent, and what those who administer repositories see of it.
 //!
 //! A host that answers with `Retry-After` is not asked before that time. A host that did not answer a moment ago is not
 //! asked whether a cached tag has moved; probes find out when it answers again.
@@ -8,11 +8,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use engine::{UpstreamProblem, UpstreamProblemKind as Problem};
+use engine::{
+    UpstreamFailure, UpstreamProblem, UpstreamProblemKind as Problem, UpstreamRateLimit,
+    UpstreamState,
+};
+use identity::{Clock, Micros, micros};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::{UpstreamClient, check};
+use super::{UpstreamClient, check, rate_limit};
+use crate::egress::EgressAnswer;
 
 /// The largest number of requests that run at one host, and the longest time for which one waits for its turn.
 const MAX_RUNNING: usize = 32;
@@ -29,8 +34,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 const MAX_HOSTS: usize = 1_000;
 
 /// The state of all hosts.
-#[derive(Default)]
-pub(super) struct UpstreamHealth(Mutex<HashMap<String, Arc<HostHealth>>>);
+pub(super) struct UpstreamHealth {
+    hosts: Mutex<HashMap<String, Arc<HostHealth>>>,
+    clock: Arc<dyn Clock>,
+}
 
 /// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +52,7 @@ pub(super) enum AskingFor {
 struct HostHealth {
     places: Arc<Semaphore>,
     state: Mutex<HostState>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +61,9 @@ struct HostState {
     limited_until: Option<Instant>,
     /// The last time at which a silent host was wanted; `None` if the host is not silent.
     silent: Option<Instant>,
+    /// The limit that the host stated last.
+    rate_limit: Option<UpstreamRateLimit>,
+    last_failure: Option<UpstreamFailure>,
 }
 
 /// The reason for which a host is not asked now.
@@ -79,8 +90,38 @@ impl HostState {
         self.limited_until = self.limited_until.max(Some(until));
     }
 
+    /// Notes an answer with content, and the limit that it states.
+    fn note_content(&mut self, stated: Option<UpstreamRateLimit>) {
+        self.silent = None;
+        self.rate_limit = stated.or(self.rate_limit);
+    }
+
+    /// Notes an answer without content.
+    fn note_refusal(&mut self, refusal: UpstreamFailure, now: Instant) {
+        self.silent = None;
+        if let Problem::Limited { retry_after: Some(seconds) } = refusal.kind {
+            self.limit(Duration::from_secs(seconds.into()), now);
+        }
+        if refusal.kind != Problem::NotFound {
+            self.last_failure = Some(refusal);
+        }
+    }
+
+    /// Returns what is shown at a time, which is `now` and `time` at once.
+    fn shown(&self, now: Instant, time: Micros) -> UpstreamState {
+        let left = self.limited_until.map(|until| until.saturating_duration_since(now));
+        let left = left.filter(|left| !left.is_zero());
+        UpstreamState {
+            rate_limit: self.rate_limit,
+            retry_after: left.map(|left| whole_seconds(time + micros(left))),
+            is_silent: self.silent.is_some(),
+            last_failure: self.last_failure,
+        }
+    }
+
     /// Notes that the host is silent. Returns whether it was not before.
-    fn begin_silence(&mut self, now: Instant) -> bool {
+    fn begin_silence(&mut self, failure: UpstreamFailure, now: Instant) -> bool {
+        self.last_failure = Some(failure);
         self.silent.replace(now).is_none()
     }
 
@@ -91,15 +132,39 @@ impl HostState {
     }
 }
 
+/// Returns the next whole second, so that the same moment is always shown by the same text.
+fn whole_seconds(time: Micros) -> Micros {
+    const SECOND: Micros = 1_000_000;
+    (time + SECOND - 1) / SECOND * SECOND
+}
+
 impl HostHealth {
     fn with_state<T>(&self, change: impl FnOnce(&mut HostState) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Returns a failure that has just happened.
+    fn failure(&self, kind: Problem) -> UpstreamFailure {
+        UpstreamFailure { kind, at: self.clock.now() }
+    }
 }
 
 impl UpstreamHealth {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { hosts: Mutex::default(), clock }
+    }
+
+    /// Returns what is shown of the host of a registry.
+    pub(super) fn state(&self, url: &str) -> UpstreamState {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.get(UpstreamProblem::host_of(url)).cloned();
+        drop(hosts);
+        let shown = |state: &mut HostState| state.shown(Instant::now(), self.clock.now());
+        host.map(|host| host.with_state(shown)).unwrap_or_default()
+    }
+
     fn host(&self, name: &str) -> Arc<HostHealth> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.get(name) {
             return host.clone();
         }
@@ -108,7 +173,8 @@ impl UpstreamHealth {
             hosts.retain(|_, host| Arc::strong_count(host) > 1);
         }
         let places = Arc::new(Semaphore::new(MAX_RUNNING));
-        let host = Arc::new(HostHealth { places, state: Mutex::default() });
+        let (state, clock) = (Mutex::default(), self.clock.clone());
+        let host = Arc::new(HostHealth { places, state, clock });
         hosts.insert(name.to_owned(), host.clone());
         host
     }
@@ -170,21 +236,25 @@ pub(super) struct UpstreamTurn {
 
 impl UpstreamTurn {
     /// Notes how the request went, of which the head of the answer is known.
-    pub(super) fn note<T>(&mut self, outcome: &Result<T, UpstreamProblem>) {
+    pub(super) fn note(&mut self, outcome: &Result<EgressAnswer, UpstreamProblem>) {
         self.is_over = true;
-        match outcome.as_ref().err().map(|problem| problem.kind) {
-            Some(Problem::Limited { retry_after: Some(seconds) }) => {
-                let retry_after = Duration::from_secs(seconds.into());
-                self.host.with_state(|state| state.limit(retry_after, Instant::now()));
+        match outcome {
+            Ok(answer) => {
+                let stated = rate_limit::read(answer);
+                self.host.with_state(|state| state.note_content(stated));
             }
-            Some(Problem::Unreachable) => self.begin_silence(),
-            _ => self.host.with_state(|state| state.silent = None),
+            Err(UpstreamProblem { kind: Problem::Unreachable, .. }) => self.begin_silence(),
+            Err(problem) => {
+                let refusal = self.host.failure(problem.kind);
+                self.host.with_state(|state| state.note_refusal(refusal, Instant::now()));
+            }
         }
     }
 
     /// Notes that the host is silent, and begins to probe it.
     fn begin_silence(&self) {
-        if self.host.with_state(|state| state.begin_silence(Instant::now()))
+        let failure = self.host.failure(Problem::Unreachable);
+        if self.host.with_state(|state| state.begin_silence(failure, Instant::now()))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(probe(self.client.clone(), self.host.clone(), self.url.clone()));
@@ -228,6 +298,7 @@ mod tests {
 
     const CONTENT: AskingFor = AskingFor::Content;
     const CONFIRMATION: AskingFor = AskingFor::Confirmation;
+    const NO_ANSWER: UpstreamFailure = UpstreamFailure { kind: Problem::Unreachable, at: 7 };
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -250,16 +321,42 @@ mod tests {
     fn a_silent_host_is_asked_for_content_only() {
         let (mut state, start) = (HostState::default(), Instant::now());
         assert_eq!(state.refusal(CONFIRMATION, start), None);
-        assert!(state.begin_silence(start));
-        assert!(!state.begin_silence(start), "it is probed once");
+        assert!(state.begin_silence(NO_ANSWER, start));
+        assert!(!state.begin_silence(NO_ANSWER, start), "it is probed once");
         assert_eq!(state.refusal(CONFIRMATION, start), Some(NotNow::Silent));
         assert_eq!(state.refusal(CONTENT, start), None);
     }
 
     #[test]
+    fn the_state_of_a_host_is_shown() {
+        let (mut state, start) = (HostState::default(), Instant::now());
+        let missing = UpstreamFailure { kind: Problem::NotFound, at: 5 };
+        state.note_refusal(missing, start);
+        assert_eq!(state.shown(start, 0), UpstreamState::default(), "no failure");
+        let kind = Problem::Limited { retry_after: Some(30) };
+        let limited = UpstreamFailure { kind, at: 6 };
+        state.note_refusal(limited, start);
+        let shown = UpstreamState { last_failure: Some(limited), ..UpstreamState::default() };
+        let until = |time| UpstreamState { retry_after: Some(time), ..shown };
+        assert_eq!(state.shown(start, 1), until(31_000_000));
+        assert_eq!(state.shown(start + seconds(29), 29_000_001), until(31_000_000));
+        assert_eq!(state.shown(start + seconds(30), 30_000_001), shown);
+        state.begin_silence(NO_ANSWER, start);
+        let last_failure = Some(NO_ANSWER);
+        let silent = UpstreamState { is_silent: true, last_failure, ..UpstreamState::default() };
+        assert_eq!(state.shown(start + seconds(60), 0), silent);
+        let limit = UpstreamRateLimit { remaining: 3, limit: None, window: None };
+        state.note_content(Some(limit));
+        state.note_content(None);
+        let rate_limit = Some(limit);
+        let answering = UpstreamState { rate_limit, last_failure, ..UpstreamState::default() };
+        assert_eq!(state.shown(start + seconds(60), 0), answering);
+    }
+
+    #[test]
     fn a_silent_host_that_nobody_wants_is_forgotten() {
         let (mut state, start) = (HostState::default(), Instant::now());
-        state.begin_silence(start);
+        state.begin_silence(NO_ANSWER, start);
         let later = start + FORGOTTEN_AFTER / 2;
         state.refusal(CONFIRMATION, later);
         assert!(state.is_silent_and_wanted(start + FORGOTTEN_AFTER));
