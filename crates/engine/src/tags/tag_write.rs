@@ -174,7 +174,7 @@ pub(crate) fn point_tag(
         tag: tag.to_string(),
         from: current,
         to: Some(digest.clone()),
-        principal: image.principal.clone(),
+        principal: image.principal().to_owned(),
         changed_at: now,
     };
     record_change(tx, image, package, &change)?;
@@ -209,7 +209,7 @@ pub(crate) fn delete_tag_unchecked(
         tag: tag.to_owned(),
         from: Some(digest.clone()),
         to: None,
-        principal: image.principal.clone(),
+        principal: image.principal().to_owned(),
         changed_at: now,
     };
     record_change(tx, image, package, &change)?;
