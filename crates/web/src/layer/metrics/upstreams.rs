@@ -1,6 +1,6 @@
 //! The metrics of remote repositories, by the host that they fetch from.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,12 +20,18 @@ const OTHER_HOSTS: &str = "other";
 /// The metrics of remote repositories.
 #[derive(Default)]
 pub(super) struct UpstreamFigures {
-    hosts: Mutex<BTreeSet<String>>,
+    hosts: Mutex<BTreeMap<String, HostFigures>>,
     hits: Family<HostLabel, Counter>,
     fetches: Family<HostLabel, Counter>,
     fetched_bytes: Family<HostLabel, Counter<u64, AtomicU64>>,
     errors: Family<ErrorLabels, Counter>,
     remaining: Family<HostLabel, Gauge>,
+}
+
+/// The label of one host, and its counter that counts most often.
+struct HostFigures {
+    label: HostLabel,
+    hits: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -68,21 +74,29 @@ impl UpstreamFigures {
         );
     }
 
-    fn label(&self, host: &str) -> HostLabel {
+    /// Returns what `get` gets of the figures of a host.
+    fn of_host<T>(&self, host: &str, get: impl FnOnce(&HostFigures) -> T) -> T {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = if hosts.contains(host) || hosts.len() < MAX_HOSTS { host } else { OTHER_HOSTS };
-        if !hosts.contains(host) {
-            hosts.insert(host.to_owned());
+        if let Some(figures) = hosts.get(host) {
+            return get(figures);
         }
-        HostLabel { host: host.to_owned() }
+        let host = if hosts.len() < MAX_HOSTS { host } else { OTHER_HOSTS };
+        get(hosts.entry(host.to_owned()).or_insert_with(|| {
+            let label = HostLabel { host: host.to_owned() };
+            let hits = self.hits.get_or_create(&label).clone();
+            HostFigures { label, hits }
+        }))
+    }
+
+    fn label(&self, host: &str) -> HostLabel {
+        self.of_host(host, |figures| figures.label.clone())
     }
 }
 
 impl Metrics {
     /// Counts a pull of a manifest for which a host was not asked.
     pub fn upstream_hit(&self, host: &str) {
-        let figures = &self.0.upstreams;
-        figures.hits.get_or_create(&figures.label(host)).inc();
+        self.0.upstreams.of_host(host, |figures| figures.hits.inc());
     }
 
     /// Counts a manifest or a blob that a host begins to send.
