@@ -17,6 +17,7 @@ mod immutability;
 mod lures;
 mod matrix;
 mod metadata;
+mod pages;
 mod policies;
 mod protocol;
 mod reach;

@@ -8,6 +8,7 @@
 
 mod attacks;
 mod audit;
+mod console;
 mod cors;
 mod disk;
 mod early;

@@ -1,0 +1,189 @@
+//! Forms that change something: tags, their way back, and deletions.
+
+use model::media_type::OCI_INDEX;
+
+use super::{Browser, REPOSITORY, REPOSITORY_PAGE, form_token, person_with};
+use crate::util::accounts::PROJECT;
+use crate::util::google::repository_name;
+use crate::util::{AccountServer, Image, Reply, digest_of, index_of, on_both};
+
+const ADMIN: &str = "roles/artifactregistry.repoAdmin";
+const IMAGE: &str = "my-project/my-repo/app";
+const PAGE: &str = "/console/my-project/my-repo/app";
+
+on_both![
+    a_tag_is_added_moved_put_back_and_removed,
+    a_tag_that_moved_meanwhile_stays,
+    a_deletion_says_what_goes_and_what_stays,
+    a_deletion_is_refused_when_something_changed,
+    immutable_tags_stay,
+    forms_say_what_is_wrong
+];
+
+async fn administrator_of(accounts: &AccountServer) -> Browser {
+    accounts.create_repository(PROJECT, REPOSITORY).await;
+    let resource = repository_name(PROJECT, REPOSITORY);
+    person_with(accounts, "admin@example.com", (ADMIN, &resource)).await
+}
+
+async fn push(accounts: &AccountServer, seed: u64, reference: &str) -> Image {
+    let image = Image::new(seed);
+    let digest = image.digest();
+    let reference = if reference.is_empty() { digest.as_str() } else { reference };
+    image.push(&accounts.owner.client, (IMAGE, reference)).await;
+    image
+}
+
+async fn tagged(accounts: &AccountServer, tag: &str) -> Option<String> {
+    let reply = accounts.owner.client.get(&format!("/v2/{IMAGE}/manifests/{tag}")).await;
+    (reply.status == 200).then(|| reply.header("docker-content-digest").to_owned())
+}
+
+async fn set_tag(browser: &mut Browser, page: &str, fields: &[(&str, &str)]) -> Reply {
+    browser.submit(page, &format!("{PAGE}/-/tags"), fields).await
+}
+
+async fn a_tag_is_added_moved_put_back_and_removed(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let (old, new) = (push(&accounts, 1, "v1").await, push(&accounts, 2, "").await);
+    let page = format!("{PAGE}@{}", new.digest());
+    let digest = new.digest();
+    let fields = [("action", "set"), ("tag", "stable"), ("digest", &*digest), ("next", &*page)];
+    set_tag(&mut admin, &page, &fields).await.expect_status(303);
+    assert_eq!(tagged(&accounts, "stable").await, Some(new.digest()));
+    // The next page says so, and the one after it does not.
+    assert!(admin.open(&page).await.contains("The tag stable is set."));
+    assert!(!admin.open(&page).await.contains("The tag stable is set."));
+    let fields = [("action", "set"), ("tag", "v1"), ("digest", &*digest)];
+    set_tag(&mut admin, &page, &fields).await.expect_status(303);
+    assert_eq!(tagged(&accounts, "v1").await, Some(new.digest()));
+    let history = format!("{PAGE}/-/history");
+    let shown = admin.open(&format!("{history}?tag=v1")).await;
+    for part in ["admin@example.com", "console", "push", &old.digest()[7..19], &digest[7..19]] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let (before, seen) = (old.digest(), new.digest());
+    let back = [("action", "restore"), ("tag", "v1"), ("digest", &*before), ("seen", &*seen)];
+    set_tag(&mut admin, &history, &back).await.expect_status(303);
+    assert_eq!(tagged(&accounts, "v1").await, Some(old.digest()));
+    assert!(admin.open(&history).await.contains("put back"));
+    let gone = [("action", "remove"), ("tag", "v1"), ("seen", &*before)];
+    set_tag(&mut admin, &history, &gone).await.expect_status(303);
+    assert_eq!(tagged(&accounts, "v1").await, None);
+    admin.get(&format!("{PAGE}@{before}")).await.expect_status(200);
+}
+
+async fn a_tag_that_moved_meanwhile_stays(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let (old, new) = (push(&accounts, 1, "v1").await, push(&accounts, 2, "v1").await);
+    let page = format!("{PAGE}/-/history");
+    let (old, other) = (old.digest(), digest_of("other"));
+    for fields in [
+        &[("action", "restore"), ("tag", "v1"), ("digest", &*old), ("seen", &*other)][..],
+        &[("action", "restore"), ("tag", "v1"), ("digest", &*old), ("seen", "none")],
+        &[("action", "remove"), ("tag", "v1"), ("seen", &*old)],
+        &[("action", "remove"), ("tag", "gone"), ("seen", &*old)],
+    ] {
+        set_tag(&mut admin, &page, fields).await.expect_status(409);
+    }
+    assert_eq!(tagged(&accounts, "v1").await, Some(new.digest()));
+}
+
+async fn a_deletion_says_what_goes_and_what_stays(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let alone = push(&accounts, 1, "").await;
+    let tagged_child = push(&accounts, 2, "keep-me").await;
+    let index = index_of(&[alone.descriptor(), tagged_child.descriptor()]);
+    let client = &accounts.owner.client;
+    client.push_manifest((IMAGE, "multi"), OCI_INDEX, index.clone()).await.expect_status(201);
+    let delete = format!("{PAGE}/-/delete");
+    let selected = digest_of(&index);
+    // A platform alone cannot go while the index stays.
+    let page = admin.open(&format!("{delete}?digest={}", alone.digest())).await;
+    assert!(page.contains("Nothing can be deleted"), "{page}");
+    assert!(page.contains(&format!("part of {}", &selected[7..19])), "{page}");
+    let page = admin.open(&format!("{delete}?digest={selected}")).await;
+    for part in ["Delete 2 versions?", ">multi</span>", "it has the tag keep-me", "Would be freed"]
+    {
+        assert!(page.contains(part), "{part}\n{page}");
+    }
+    // The config, two layers, the manifest and the index: nothing else names them.
+    let blobs: usize = alone.blobs.iter().map(bytes::Bytes::len).sum();
+    let freed = blobs + alone.manifest.len() + index.len();
+    assert!(page.contains(&format!("title=\"{freed} B\"")), "{freed}\n{page}");
+    let plan = field(&page, "plan");
+    let fields = [("plan", plan.as_str()), ("digest", &selected)];
+    let page = format!("{delete}?digest={selected}");
+    admin.submit(&page, &delete, &fields).await.expect_status(303);
+    assert!(admin.open(PAGE).await.contains("Deleted: 2."));
+    assert_eq!(tagged(&accounts, "multi").await, None);
+    assert_eq!(tagged(&accounts, &alone.digest()).await, None);
+    assert_eq!(tagged(&accounts, "keep-me").await, Some(tagged_child.digest()));
+}
+
+fn field(html: &str, name: &str) -> String {
+    let (_, rest) = html.split_once(&format!("name=\"{name}\" value=\"")).expect("a field");
+    rest.split('"').next().expect("a value").to_owned()
+}
+
+/// Two people: one pushes, or deletes, while the other confirms.
+async fn a_deletion_is_refused_when_something_changed(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let image = push(&accounts, 1, "v1").await;
+    let (delete, digest) = (format!("{PAGE}/-/delete"), image.digest());
+    let shown = admin.open(&format!("{delete}?digest={digest}")).await;
+    let (plan, token) = (field(&shown, "plan"), form_token(&shown));
+    let confirm = [("token", token.as_str()), ("plan", &plan), ("digest", &digest)];
+    push(&accounts, 1, "v2").await;
+    admin.post(&delete, &confirm).await.expect_status(409);
+    assert_eq!(tagged(&accounts, "v1").await, Some(image.digest()), "nothing was deleted");
+    let shown = admin.open(&format!("{delete}?digest={digest}")).await;
+    let plan = field(&shown, "plan");
+    let confirm = [("token", token.as_str()), ("plan", &plan), ("digest", &digest)];
+    admin.post(&delete, &confirm).await.expect_status(303);
+    // The second of two confirmations finds nothing.
+    admin.post(&delete, &confirm).await.expect_status(409);
+    assert_eq!(tagged(&accounts, &digest).await, None);
+}
+
+async fn immutable_tags_stay(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let (image, other) = (push(&accounts, 1, "v1").await, push(&accounts, 2, "").await);
+    accounts.owner.set_immutable_tags(&repository_name(PROJECT, REPOSITORY), true).await;
+    let (digest, other) = (image.digest(), other.digest());
+    let page = admin.open(&format!("{PAGE}/-/delete?digest={digest}")).await;
+    assert!(page.contains("its tag v1 is immutable"), "{page}");
+    let page = format!("{PAGE}@{digest}");
+    for fields in [
+        [("action", "set"), ("tag", "v1"), ("digest", other.as_str())],
+        [("action", "remove"), ("tag", "v1"), ("seen", digest.as_str())],
+    ] {
+        let refused = set_tag(&mut admin, &page, &fields).await.expect_status(409);
+        assert!(refused.text().contains("immutab"), "{refused:?}");
+    }
+    assert_eq!(tagged(&accounts, "v1").await, Some(digest));
+    assert!(admin.open(REPOSITORY_PAGE).await.contains("immutable tags"));
+}
+
+async fn forms_say_what_is_wrong(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let digest = push(&accounts, 1, "v1").await.digest();
+    let page = format!("{PAGE}@{digest}");
+    for fields in [
+        &[("action", "set"), ("tag", "a b"), ("digest", &*digest)][..],
+        &[("action", "set"), ("tag", "../x"), ("digest", &*digest)],
+        &[("action", "set"), ("tag", "v2"), ("digest", "sha256:abc")],
+        &[("action", "set"), ("tag", "v2")],
+        &[("action", "else"), ("tag", "v2"), ("digest", &*digest)],
+        &[("tag", "v2"), ("digest", &*digest)],
+        &[],
+    ] {
+        let reply = set_tag(&mut admin, &page, fields).await;
+        assert_eq!(reply.status, 400, "{fields:?}: {reply:?}");
+    }
+    let unknown = digest_of("never pushed");
+    let fields = [("action", "set"), ("tag", "v2"), ("digest", unknown.as_str())];
+    set_tag(&mut admin, &page, &fields).await.expect_status(404);
+    admin.get(&format!("{PAGE}/-/delete")).await.expect_status(400);
+    admin.get(&format!("{PAGE}/-/delete?digest=x")).await.expect_status(400);
+}
