@@ -1,9 +1,10 @@
 //! The setting `admins`: its changes at a start, and what the audit log says of them.
 
 use anyhow::Context;
-use engine::Engine;
 use identity::{AdminChanges, SETTINGS_PRINCIPAL};
+use web::app::App;
 use web::audit::{AuditCode, AuditLog, UnrequestedChange};
+use web::auth::Authenticator;
 
 /// A change that the setting `admins` made.
 #[derive(Debug, Clone, Copy)]
@@ -25,16 +26,19 @@ pub(crate) fn record(audit: &AuditLog, change: AdminChange, member: &str) {
 }
 
 /// Gives the roles of an administrator to those whom the setting names, and takes them from those that it names no
-/// longer. Logs who that is.
-pub(crate) async fn apply(engine: &Engine, audit: &AuditLog) -> anyhow::Result<()> {
-    let applied = engine.identity().apply_admins().await.context("cannot apply admins")?;
+/// longer. Logs who that is. In development mode nobody needs a role.
+pub(crate) async fn apply(app: &App) -> anyhow::Result<()> {
+    if let Authenticator::Dev = &app.authenticate {
+        return Ok(());
+    }
+    let applied = app.engine.identity().apply_admins().await.context("cannot apply admins")?;
     let AdminChanges { given, taken, missing, has_administrator } = applied;
     for member in given {
-        record(audit, AdminChange::Added, &member);
+        record(&app.audit, AdminChange::Added, &member);
         tracing::info!(member, "admins: {member} administers everything now");
     }
     for member in taken {
-        record(audit, AdminChange::Removed, &member);
+        record(&app.audit, AdminChange::Removed, &member);
         tracing::info!(member, "admins: {member} administers everything no longer");
     }
     for member in missing {

@@ -145,9 +145,6 @@ impl RunningServer {
             }
             _ => None,
         };
-        if let Authenticator::Accounts(_) = &authenticate {
-            admins::apply(&engine, &audit).await?;
-        }
         let app = App::new(AppState {
             engine,
             authenticate,
@@ -216,6 +213,7 @@ impl ServerParts {
     async fn serve(self, listener: TcpListener) -> anyhow::Result<RunningServer> {
         let Self { config, app, tls, webhooks, data, owner } = self;
         let listen = listener.local_addr()?;
+        admins::apply(&app).await?;
         let (stop, stopped) = watch::channel(false);
         let context = JobContext { app: app.clone(), stop: stopped };
         let mut listeners = JoinSet::new();
