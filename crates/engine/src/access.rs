@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use identity::{Authorized, Caller};
 use meta::Tx;
@@ -107,8 +107,8 @@ pub(crate) struct ImageContext {
     pub(crate) repository_name: RepositoryName,
     pub(crate) target: ImageTarget,
     pub(crate) caller: Caller,
-    /// The caller's principal as rows hold it, once it was asked for. Reads do not need it.
-    principal: OnceLock<String>,
+    /// The caller's principal as rows hold it.
+    pub(crate) principal: String,
     /// The webhooks that may want to hear of changes in this repository.
     pub(crate) webhooks: Arc<[Webhook]>,
 }
@@ -121,13 +121,8 @@ impl ImageContext {
         webhooks: Arc<[Webhook]>,
     ) -> Self {
         let holding = Arc::new(ImageHolding { repository, image: target.path.image.clone() });
-        let (repository_name, principal) = (target.repository(), OnceLock::new());
-        Self { holding, repository_name, target, caller, principal, webhooks }
-    }
-
-    /// Returns the caller's principal as rows hold it.
-    pub(crate) fn principal(&self) -> &str {
-        self.principal.get_or_init(|| self.caller.principal.to_string())
+        let (name, principal) = (target.repository(), caller.principal.to_string());
+        Self { holding, repository_name: name, target, caller, principal, webhooks }
     }
 
     pub(crate) fn repository(&self) -> &RepositoryRow {
@@ -173,7 +168,7 @@ impl ImageContext {
     pub(crate) fn event(&self, action: EventAction, now: i64) -> events::AuditEvent {
         events::AuditEvent {
             action,
-            principal: self.principal().to_owned(),
+            principal: self.principal.clone(),
             resource: format!("{}/{}", self.repository_name, self.image_name()),
             tag: None,
             digest: None,

@@ -228,33 +228,12 @@ impl Upstream {
             UpstreamContent::Fault(_) => {}
         }
     }
-
-    /// Returns what `find` finds for the first id that `add_ids` adds and for which it finds something.
-    pub(crate) fn find_id<T>(&self, image: &str, find: &dyn Fn(&Id) -> Option<T>) -> Option<T> {
-        match &self.content {
-            UpstreamContent::Own(row) => find(&row.id),
-            UpstreamContent::Registry(remote) => find(&remote.row.id),
-            UpstreamContent::Upstreams(set) => {
-                set.asked_for(image).iter().find_map(|upstream| upstream.find_id(image, find))
-            }
-            UpstreamContent::Fault(_) => None,
-        }
-    }
 }
 
 impl UpstreamSet {
     /// Returns the remote repositories of other registries that are asked for an image, in order.
     pub(crate) fn registries(&self, image: &str) -> Vec<Arc<RemoteRepository>> {
         self.asked_for(image).iter().flat_map(|upstream| upstream.registries(image)).collect()
-    }
-
-    /// Returns the one of these remote repositories with this id, if it is one of them.
-    pub(crate) fn registry_of(&self, id: &Id, image: &str) -> Option<&RemoteRepository> {
-        self.asked_for(image).iter().find_map(|upstream| match &upstream.content {
-            UpstreamContent::Registry(remote) => (remote.row.id == *id).then_some(&**remote),
-            UpstreamContent::Upstreams(set) => set.registry_of(id, image),
-            UpstreamContent::Own(_) | UpstreamContent::Fault(_) => None,
-        })
     }
 }
 

@@ -82,13 +82,12 @@ pub fn find(
     )
 }
 
-/// The statement of [`list_named`]. A test checks its query plan. CROSS JOIN lets SQLite read the few repositories one after
-/// the other, and not write them to a table first.
+/// The statement of [`list_named`]. A test checks its query plan.
 pub(crate) const NAMED_SQL: &str =
     "SELECT c.id, c.size, c.mtime_ns, c.ctime_ns, c.verified_at, few.repository_id
      FROM (SELECT repository_id FROM repository_blobs WHERE digest = ?1 LIMIT ?2) few
-     CROSS JOIN blobs b JOIN copies c ON c.id = b.copy_id AND c.state = 'live'
-     WHERE b.digest = ?1 AND EXISTS (SELECT 1 FROM manifest_refs m
+     JOIN blobs b ON b.digest = ?1 JOIN copies c ON c.id = b.copy_id AND c.state = 'live'
+     WHERE EXISTS (SELECT 1 FROM manifest_refs m
        WHERE m.repository_id = few.repository_id AND m.blob_digest = ?1)";
 
 /// The largest number of repositories of which [`list_named`] looks for a manifest.

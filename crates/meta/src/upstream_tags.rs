@@ -2,7 +2,7 @@
 
 use model::digest::Digest;
 
-use crate::versions::{ImageAddress, VersionRow, read_content, read_version};
+use crate::versions::{ImageAddress, VersionRow, read_content};
 use crate::{Id, MetaError, Tx, params};
 
 /// The last look for a reference.
@@ -28,41 +28,18 @@ pub fn find(
     )
 }
 
-/// Makes a query for the version that a tag of an image names, with a further column and the last look for the tag.
-macro_rules! select_looked_at {
-    ($column:literal, $join:literal) => {
-        concat!(
-            "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject, ",
-            $column,
-            "u.found, u.checked_at
-             FROM packages p JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id ",
-            $join,
-            "JOIN upstream_tags u ON u.repository_id = p.repository_id AND u.image = p.name AND u.reference = t.name
-             WHERE p.repository_id = ?1 AND p.name = ?2 AND t.name = ?3"
-        )
-    };
-}
-
-/// Returns the version that a tag of an image names, and the last look for the tag. Returns `None` if there was no look.
-pub fn find_version(
-    tx: &mut Tx<'_>,
-    at: ImageAddress<'_>,
-    tag: &str,
-) -> Result<Option<(VersionRow, UpstreamLook)>, MetaError> {
-    let sql = select_looked_at!("", "");
-    tx.query_first(sql, params![at.repository, at.image, tag], |row| {
-        let look = UpstreamLook { found: row.bool(6)?, checked_at: row.int(7)? };
-        Ok((read_version(row)?, look))
-    })
-}
-
-/// Does what [`find_version`] does, with the bytes of the manifest.
+/// Returns the version that a tag of an image names, with the bytes of the manifest and the last look for the tag. Returns
+/// `None` if there was no look.
 pub fn find_content(
     tx: &mut Tx<'_>,
     at: ImageAddress<'_>,
     tag: &str,
 ) -> Result<Option<(VersionRow, Vec<u8>, UpstreamLook)>, MetaError> {
-    let sql = select_looked_at!("c.bytes, ", "JOIN manifest_contents c ON c.digest = v.digest ");
+    let sql = "SELECT v.id, v.package_id, v.digest, v.media_type, v.manifest_bytes, v.subject, c.bytes, u.found, u.checked_at
+         FROM packages p JOIN tags t ON t.package_id = p.id JOIN versions v ON v.id = t.version_id
+         JOIN manifest_contents c ON c.digest = v.digest
+         JOIN upstream_tags u ON u.repository_id = p.repository_id AND u.image = p.name AND u.reference = t.name
+         WHERE p.repository_id = ?1 AND p.name = ?2 AND t.name = ?3";
     tx.query_first(sql, params![at.repository, at.image, tag], |row| {
         let (version, bytes) = read_content(row)?;
         Ok((version, bytes, UpstreamLook { found: row.bool(7)?, checked_at: row.int(8)? }))

@@ -158,12 +158,8 @@ impl RemoteRules {
 
     /// Returns whether the rules need an upstream that is another registry: they are about what is fetched and kept.
     pub fn need_registry(&self) -> bool {
-        self.is_offline || !self.serve_all_images() || self.cache_limit.is_some()
-    }
-
-    /// Returns whether all images are served.
-    pub fn serve_all_images(&self) -> bool {
-        self.allowed_images.is_empty() && self.denied_images.is_empty()
+        let have_images = !self.allowed_images.is_empty() || !self.denied_images.is_empty();
+        self.is_offline || have_images || self.cache_limit.is_some()
     }
 
     /// Returns whether nothing is kept once nobody reads it.

@@ -89,13 +89,10 @@ impl RepoAccess<Pull> {
                 (search.found, search.confirmed_at)
             }
             ContentSource::Local(holding) => (self.find_row(holding, reference).await?, None),
-            ContentSource::Remote(source) => match source.find_fresh_version(reference).await? {
-                Some(version) => (Some(version), None),
-                None => {
-                    let find = |holding| self.find_row(holding, reference);
-                    find_prepared(&source, reference, find).await?
-                }
-            },
+            ContentSource::Remote(source) => {
+                let find = |holding| self.find_row(holding, reference);
+                find_prepared(&source, reference, find).await?
+            }
         };
         let version = version.ok_or_else(|| EngineError::ManifestUnknown(reference.clone()))?;
         let age = confirmed_at.map(|at| self.seconds_since(at));

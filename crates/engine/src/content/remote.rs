@@ -59,16 +59,9 @@ const FETCHER: &str = "system:remote-repository";
 /// An image in a remote repository of another registry.
 #[derive(Clone)]
 pub(crate) struct RemoteSource {
-    engine: Engine,
-    /// The image, perhaps with the caller who reads it: rows that have a principal are written by `store`.
-    pub(super) image: Arc<ImageContext>,
+    /// The access by which fetched content is stored.
+    pub(super) store: RepoAccess<Push>,
     registry: Arc<RemoteRegistry>,
-}
-
-/// Returns the caller by whom fetched content is stored.
-fn fetcher() -> Caller {
-    let caller = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
-    caller.with_way(ChangeWay::Fetch)
 }
 
 impl Engine {
@@ -78,11 +71,18 @@ impl Engine {
     /// Fails if the repository does not serve the image.
     pub(crate) fn remote_source(
         &self,
-        image: Arc<ImageContext>,
+        mut repository: RepositoryRow,
+        target: ImageTarget,
         registry: Arc<RemoteRegistry>,
     ) -> Result<RemoteSource, EngineError> {
+        let fetcher = Caller::new(Principal::System(FETCHER), AuthorizationMode::Everything);
+        let fetcher = fetcher.with_way(ChangeWay::Fetch);
+        // A manifest is stored before the content that it names.
+        repository.allows_missing_content = true;
+        let image = ImageContext::new(repository, target, fetcher, Arc::default());
         registry.check_image(&image.repository_name, image.image_name())?;
-        Ok(RemoteSource { engine: self.clone(), image, registry })
+        let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
+        Ok(RemoteSource { store: self.storing_access(Arc::new(image), permission), registry })
     }
 
     /// Returns the source for an image of a remote repository that others read.
@@ -97,30 +97,18 @@ impl Engine {
         let RepositoryName { project, location, repository } = remote.name.clone();
         let path = ImagePath { project, repository, image: image.clone() };
         let target = ImageTarget { location, path, on_registry_host: false };
-        let image = ImageContext::new(remote.row.clone(), target, fetcher(), Arc::default());
-        self.remote_source(Arc::new(image), remote.registry.clone())
+        self.remote_source(remote.row.clone(), target, remote.registry.clone())
     }
 }
 
 impl RemoteSource {
     pub(super) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// Returns the access by which fetched content is stored.
-    pub(super) fn store(&self) -> RepoAccess<Push> {
-        // A manifest is stored before the content that it names.
-        let repository =
-            RepositoryRow { allows_missing_content: true, ..self.image.repository().clone() };
-        let target = self.image.target.clone();
-        let image = ImageContext::new(repository, target, fetcher(), Arc::default());
-        let permission = artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS;
-        self.engine.storing_access(Arc::new(image), permission)
+        &self.store.engine
     }
 
     /// Returns the rows of what the repository has of the image.
     pub(crate) fn holding(&self) -> &Arc<ImageHolding> {
-        &self.image.holding
+        &self.store.image.holding
     }
 
     pub(super) fn upstream_image<'a>(
@@ -128,7 +116,7 @@ impl RemoteSource {
         credentials: Option<&'a RegistryCredentials>,
     ) -> UpstreamImage<'a> {
         let url = &self.registry.url;
-        UpstreamImage { url, image: self.image.image_name(), credentials }
+        UpstreamImage { url, image: self.store.image.image_name(), credentials }
     }
 
     /// Returns the credentials for a request that is about to be made.
@@ -142,7 +130,7 @@ impl RemoteSource {
 
     /// Returns the key of the fetch of a reference.
     pub(super) fn fetch_key(&self, reference: &str) -> FetchKey {
-        let image = &self.image;
+        let image = &self.store.image;
         FetchKey {
             repository: image.repository().id,
             url: self.registry.url.clone(),
@@ -203,7 +191,7 @@ impl RemoteSource {
     }
 
     async fn reference_state(&self, reference: &Reference) -> Result<ReferenceState, EngineError> {
-        let (image, wanted) = (self.image.clone(), reference.clone());
+        let (image, wanted) = (self.store.image.clone(), reference.clone());
         let time = self.fresh_time();
         let read = move |tx: &mut Tx<'_>| ReferenceState::read(tx, image.address(), &wanted, time);
         self.engine().read_by_key(read).await
@@ -304,7 +292,7 @@ impl RemoteSource {
             };
             let _ = timeout(CONFIG_TIME, fetching).await;
         }
-        self.store().put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
+        self.store.put_manifest(new).await.map_err(|error| self.not_stored(&error))?;
         Ok(())
     }
 
@@ -327,7 +315,7 @@ impl RemoteSource {
     }
 
     pub(super) async fn record_look(&self, reference: &str, found: bool) {
-        let (image, reference) = (self.image.clone(), reference.to_owned());
+        let (image, reference) = (self.store.image.clone(), reference.to_owned());
         let checked_at = self.engine().clock.now();
         let written = self.engine().write(move |tx: &mut Tx<'_>| {
             image.check_live(tx)?;

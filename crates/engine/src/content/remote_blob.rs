@@ -185,11 +185,10 @@ impl RemoteSource {
     }
 
     async fn claim_fetch(&self, wanted: &WantedBlob) -> Result<FetchClaim, EngineError> {
-        let store = self.store();
-        let (image, digest) = (store.image.clone(), wanted.digest.clone());
+        let (image, digest) = (self.store.image.clone(), wanted.digest.clone());
         let engine = self.engine();
         let (now, holder) = (engine.clock.now(), engine.holder.clone());
-        let upload = store.new_upload(digest.algorithm());
+        let upload = self.store.new_upload(digest.algorithm());
         let is_shared = engine.meta.is_shared();
         engine
             .write(move |tx: &mut Tx<'_>| {
@@ -225,7 +224,7 @@ impl RemoteSource {
             let end = move |tx: &mut Tx<'_>| Ok(remote_fetches::set_expiry(tx, &id, &holder, 0)?);
             self.engine().write(end).await.map(drop)
         } else {
-            self.store().cancel_upload(&upload.to_string()).await
+            self.store.cancel_upload(&upload.to_string()).await
         };
         match ended {
             // An upload that failed by itself is gone already.
@@ -243,8 +242,7 @@ impl RemoteSource {
     ) -> Result<(), UpstreamProblem> {
         let not_stored = |error: EngineError| self.not_stored(&error);
         let algorithm = Some(wanted.digest.algorithm());
-        let store = self.store();
-        let claimed = store.claim_upload(&upload.to_string(), algorithm).await;
+        let claimed = self.store.claim_upload(&upload.to_string(), algorithm).await;
         let UploadState::Open(mut claimed) = claimed.map_err(not_stored)? else { return Ok(()) };
         let mut bytes = ResumedBytes::new(self, wanted, claimed.writer.offset());
         timeout(OPEN_TIME, bytes.open()).await.map_err(|_| self.late())??;

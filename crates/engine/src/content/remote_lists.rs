@@ -101,7 +101,7 @@ impl UpstreamSource {
 impl RemoteSource {
     /// Asks the upstream for a list, unless it was asked not long ago. A list that was asked for before may be stale.
     async fn prepare_list(&self, list: &UpstreamList) -> Result<(), EngineError> {
-        let (image, reference) = (self.image.clone(), list.reference());
+        let (image, reference) = (self.store.image.clone(), list.reference());
         let read = self
             .engine()
             .read_by_key(move |tx| Ok(upstream_tags::find(tx, image.address(), &reference)?));
@@ -159,7 +159,7 @@ impl RemoteSource {
     async fn record_tags(&self, tags: BTreeSet<String>) -> Result<(), EngineError> {
         let mut after = String::new();
         loop {
-            let (image, from) = (self.image.clone(), after.clone());
+            let (image, from) = (self.store.image.clone(), after.clone());
             let read = self.engine().read(move |tx| {
                 let limit = TAGS_AT_ONCE as i64;
                 Ok(upstream_tags::list_found(tx, image.address(), &from, limit)?)
@@ -187,7 +187,7 @@ impl RemoteSource {
         if tags.is_empty() {
             return Ok(());
         }
-        let image = self.image.clone();
+        let image = self.store.image.clone();
         let write = self.engine().write(move |tx| {
             image.check_live(tx)?;
             for tag in &tags {

@@ -31,7 +31,7 @@ pub(crate) enum ContentSource {
     /// The rows of the upstreams of a repository.
     Upstreams(UpstreamSource),
     /// Another registry. What was fetched from it is in the repository's own rows.
-    Remote(RemoteSource),
+    Remote(Box<RemoteSource>),
 }
 
 /// An image in the upstreams of a repository.
@@ -81,7 +81,7 @@ impl Engine {
     /// Returns the source of an image's content.
     pub(crate) async fn source_of(
         &self,
-        image: &Arc<ImageContext>,
+        image: &ImageContext,
     ) -> Result<ContentSource, EngineError> {
         Ok(match self.repository_reads(&image.repository_name, image.repository()).await? {
             RepositoryReads::Nothing => ContentSource::Local(image.holding.clone()),
@@ -89,9 +89,9 @@ impl Engine {
                 let image = image.holding.image.clone();
                 ContentSource::Upstreams(UpstreamSource { set, only: None, image })
             }
-            RepositoryReads::Registry(registry) => {
-                ContentSource::Remote(self.remote_source(image.clone(), registry)?)
-            }
+            RepositoryReads::Registry(registry) => ContentSource::Remote(Box::new(
+                self.remote_source(image.repository().clone(), image.target.clone(), registry)?,
+            )),
         })
     }
 

@@ -54,7 +54,7 @@ impl ImageContext {
         UploadKey {
             repository: &self.repository().id,
             image: self.image_name(),
-            principal: self.principal(),
+            principal: &self.principal,
         }
     }
 
@@ -116,7 +116,7 @@ impl RepoAccess<Push> {
         let image = self.image.clone();
         let count = self.engine.read_by_key(move |tx| {
             let repository = &image.repository().id;
-            Ok(uploads::count_open(tx, repository, image.principal(), i64::from(limit))?)
+            Ok(uploads::count_open(tx, repository, &image.principal, i64::from(limit))?)
         });
         if count.await? < i64::from(limit) {
             Ok(())

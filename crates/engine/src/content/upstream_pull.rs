@@ -295,7 +295,8 @@ impl UpstreamSource {
         repository: Id,
         digest: &Digest,
     ) -> Option<Arc<CacheRead>> {
-        let remote = self.set.registry_of(&repository, self.image.as_str())?;
+        let mut registries = self.set.registries(self.image.as_str()).into_iter();
+        let remote = registries.find(|remote| remote.row.id == repository)?;
         let at = ImageAddress { repository: &repository, image: self.image.as_str() };
         engine.begin_cache_read(&remote.registry, at, digest)
     }
@@ -307,16 +308,16 @@ impl UpstreamSource {
         tx: &mut Tx<'_>,
         digest: &Digest,
     ) -> Result<Option<NamedBlob>, EngineError> {
-        let (asked, image) = (self.asked(), self.image.as_str());
-        let mut named = blobs::list_named(tx, digest)?;
-        let position_of = |id: &Id| named.iter().position(|(repository, _)| repository == id);
-        let first = asked.iter().find_map(|upstream| upstream.find_id(image, &position_of));
-        if let Some(position) = first {
-            let (repository, copy) = named.swap_remove(position);
-            return Ok(Some(NamedBlob { repository, copy: Some(copy) }));
+        let ids = ids_of(self.asked(), self.image.as_str());
+        let named = blobs::list_named(tx, digest)?;
+        let first = named.into_iter().filter_map(|(repository, copy)| {
+            let position = ids.iter().position(|id| *id == repository)?;
+            Some((position, NamedBlob { repository, copy: Some(copy) }))
+        });
+        if let Some((_, blob)) = first.min_by_key(|(position, _)| *position) {
+            return Ok(Some(blob));
         }
         // Very many repositories may read the blob, or its copy is not live.
-        let ids = ids_of(asked, image);
         let holding = repositories::list_with_blob(tx, &ids, digest)?;
         let repository = ids.into_iter().find(|id| holding.contains(id));
         Ok(repository.map(|repository| NamedBlob { repository, copy: None }))

@@ -247,9 +247,9 @@ pub(crate) fn point_tag(
     change.tag_set(current.as_ref(), target);
     let change = tags::TagChange {
         tag: tag.to_string(),
-            from: current.map(|current| current.digest),
-            to: Some(target.digest.clone()),
-            principal: image.principal().to_owned(),
+        from: current.map(|current| current.digest),
+        to: Some(target.digest.clone()),
+        principal: image.principal.clone(),
         changed_at: now,
         way: image.caller.way,
     };
@@ -289,7 +289,7 @@ pub(crate) fn delete_tag_unchecked(
         tag: tag.to_owned(),
         from: Some(target.digest.clone()),
         to: None,
-        principal: image.principal().to_owned(),
+        principal: image.principal.clone(),
         changed_at: now,
         way: image.caller.way,
     };

@@ -26,9 +26,6 @@ impl RemoteRegistry {
         repository: &RepositoryName,
         image: &str,
     ) -> Result<(), EngineError> {
-        if self.rules.serve_all_images() {
-            return Ok(());
-        }
         let path = upstream_path(&self.url, image);
         match self.rules.denial(&path) {
             None => Ok(()),
@@ -101,7 +98,7 @@ impl RemoteSource {
         if !self.registry.rules.deletes_missing_tags {
             return;
         }
-        let (image, tag, now) = (self.store().image, tag.clone(), self.engine().clock.now());
+        let (image, tag, now) = (self.store.image.clone(), tag.clone(), self.engine().clock.now());
         let deleted = self.engine().write(move |tx| {
             image.check_live(tx)?;
             delete_tag(tx, &image, &tag, now)

@@ -13,7 +13,6 @@ use crate::util::{
 on_both![
     images_are_allowed_and_denied,
     cached_images_that_become_denied_are_not_served,
-    a_rule_denies_the_download_of_what_is_cached,
     a_denied_image_is_explained,
     an_offline_repository_serves_what_is_cached,
     a_tag_that_the_upstream_lost_is_deleted_on_request,
@@ -97,22 +96,6 @@ async fn cached_images_that_become_denied_are_not_served(backend: Backend) {
     }
     test.accounts.owner.get(&file).await.expect_google_error("403 PERMISSION_DENIED");
     test.set_rules(json!({ "deniedImages": [] })).await;
-    expect_manifest(test.pull_manifest("1").await, &image);
-}
-
-async fn a_rule_denies_the_download_of_what_is_cached(backend: Backend) {
-    let test = RemoteTest::start(backend).await;
-    let (image, owner) = (Image::new(1), &test.accounts.owner);
-    test.upstream.serve(&image, ("app", "1"));
-    expect_manifest(test.pull_manifest("1").await, &image);
-    let rule = json!({ "action": "DENY", "operation": "DOWNLOAD", "packageId": "app" });
-    owner.post(&api_path("remote", "/rules?ruleId=deny"), &rule).await.expect_status(200);
-    for reference in ["1", &image.digest()] {
-        let path = manifest_path(&image_in("remote", "app"), reference);
-        owner.client.get(&path).await.expect_oci_error("403 DENIED");
-        owner.client.head(&path).await.expect_status(403);
-    }
-    owner.delete(&api_path("remote", "/rules/deny")).await.expect_status(200);
     expect_manifest(test.pull_manifest("1").await, &image);
 }
 

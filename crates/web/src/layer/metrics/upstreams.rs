@@ -1,6 +1,6 @@
 //! The metrics of remote repositories, by the host that they fetch from.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
@@ -20,18 +20,12 @@ const OTHER_HOSTS: &str = "other";
 /// The metrics of remote repositories.
 #[derive(Default)]
 pub(super) struct UpstreamFigures {
-    hosts: Mutex<BTreeMap<String, HostFigures>>,
+    hosts: Mutex<BTreeSet<String>>,
     hits: Family<HostLabel, Counter>,
     fetches: Family<HostLabel, Counter>,
     fetched_bytes: Family<HostLabel, Counter<u64, AtomicU64>>,
     errors: Family<ErrorLabels, Counter>,
     remaining: Family<HostLabel, Gauge>,
-}
-
-/// The label of one host, and its counter that counts most often.
-struct HostFigures {
-    label: HostLabel,
-    hits: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -74,29 +68,21 @@ impl UpstreamFigures {
         );
     }
 
-    /// Returns what `get` gets of the figures of a host.
-    fn of_host<T>(&self, host: &str, get: impl FnOnce(&HostFigures) -> T) -> T {
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(figures) = hosts.get(host) {
-            return get(figures);
-        }
-        let host = if hosts.len() < MAX_HOSTS { host } else { OTHER_HOSTS };
-        get(hosts.entry(host.to_owned()).or_insert_with(|| {
-            let label = HostLabel { host: host.to_owned() };
-            let hits = self.hits.get_or_create(&label).clone();
-            HostFigures { label, hits }
-        }))
-    }
-
     fn label(&self, host: &str) -> HostLabel {
-        self.of_host(host, |figures| figures.label.clone())
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = if hosts.contains(host) || hosts.len() < MAX_HOSTS { host } else { OTHER_HOSTS };
+        if !hosts.contains(host) {
+            hosts.insert(host.to_owned());
+        }
+        HostLabel { host: host.to_owned() }
     }
 }
 
 impl Metrics {
     /// Counts a pull of a manifest for which a host was not asked.
     pub fn upstream_hit(&self, host: &str) {
-        self.0.upstreams.of_host(host, |figures| figures.hits.inc());
+        let figures = &self.0.upstreams;
+        figures.hits.get_or_create(&figures.label(host)).inc();
     }
 
     /// Counts a manifest or a blob that a host begins to send.
