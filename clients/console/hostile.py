@@ -156,6 +156,7 @@ return {
 
 def faults_of(world, path, title, expected={}):
     """Opens a page, and returns what the texts on it have done. `expected` says how often the page shows a text."""
+    world.browser.console_messages()
     browser = world.open(path)
     # A dialog that a page opens fails the next command.
     found = browser.run(LOOK)

@@ -20,7 +20,7 @@ parser.add_argument("--documentation")
 parser.add_argument("--people", nargs=3, metavar=("SERVER", "DATA", "TOKEN"))
 arguments = parser.parse_args()
 # Importing a module registers its checks, which run in this order.
-alone = ["screenshots", "pages", "reading", "forms", "keyboard", "weights", "hostile"]
+alone = ["screenshots", "pages", "reading", "forms", "keyboard", "weights", "changes", "hostile"]
 for module in ["people"] if arguments.people else alone:
     importlib.import_module(module)
 with tempfile.NamedTemporaryFile(prefix="chromedriver", suffix=".log") as log:

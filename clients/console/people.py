@@ -2,8 +2,8 @@
 import subprocess
 
 from checks import check, expect_equal
+from images import app_image
 from walk import READABLE, Walk
-from webdriver import ENTER, wait_for
 from world import APP, LOCATION, OTHER_PROJECT, PROJECT, PUBLIC, REPOSITORY
 
 PASSWORD = "correct horse battery staple"
@@ -37,7 +37,7 @@ def grant(world, resource, member, role):
 def fill_in_form(browser, **fields):
     for name, value in fields.items():
         browser.type(f"main [name={name}]", value)
-    browser.click("main form button[type=submit]")
+    browser.follow("main form button[type=submit]")
 
 
 def sign_in(world, person):
@@ -45,7 +45,7 @@ def sign_in(world, person):
     browser = world.driver.browser()
     world.open("-/sign-in", browser)
     fill_in_form(browser, email=email(person), password=PASSWORD)
-    wait_for(lambda: browser.text("nav.viewer a") == email(person))
+    expect_equal(browser.text("nav.viewer a"), email(person))
     return browser
 
 
@@ -78,11 +78,11 @@ def signing_in(world):
             fill_in_form(browser, email=email("reader"), password="a wrong password")
             assert browser.find_all("[role=alert]") and browser.find_all("[aria-invalid=true]")
             expect_equal(browser.run("return document.querySelector('[name=email]').value;"), email("reader"))
-            browser.type("main [name=password]", PASSWORD + ENTER)
-            wait_for(lambda: browser.url() == world.page(f"{APP}?filter=1"))
+            browser.submit("main [name=password]", PASSWORD)
+            expect_equal(browser.url(), world.page(f"{APP}?filter=1"))
             cookie = [cookie for cookie in browser.send("GET", "/cookie") if cookie["name"] == "__Host-berth"]
             expect_equal([(one["httpOnly"], one["secure"], one["sameSite"]) for one in cookie], [(True, True, "Lax")])
-            browser.click("nav.viewer button")
+            browser.follow("nav.viewer button")
             world.open(APP, browser)
             assert browser.url().startswith(world.page("-/sign-in")), "signed out, and yet there"
         finally:
@@ -94,22 +94,61 @@ def walk_as(world, person, seeds, kinds, forms):
     browser = sign_in(world, person)
     try:
         Walk(world, browser, seeds, with_axe=True).expect_no_faults(*kinds)
-        world.open(APP, browser)
-        has_forms = bool(browser.find_all("main form[method=post], main form[action*=delete], main a[href*='/-/delete']"))
-        if kinds:
-            expect_equal(has_forms, forms)
+        for page in world.version(APP, world.releases[1]), APP, f"{APP}?view=versions", f"{APP}/-/history":
+            world.open(page, browser)
+            changing = "main form[method=post], main [formaction*='/-/delete'], main a[href*='/-/delete']"
+            # Only a tag that was moved can be put back.
+            if forms is False or not page.endswith("history"):
+                expect_equal((page, bool(browser.find_all(changing))), (page, forms))
     finally:
         browser.end()
 
 
 @check("every page is sound for an owner")
 def as_owner(world):
-    walk_as(world, "owner", world.seeds(), READABLE + ("own/you",), forms=True)
+    walk_as(world, "owner", world.seeds(), READABLE + ("own/you", "image/compare, as asked", "image/delete, as asked"), forms=True)
 
 
 @check("every page is sound for a reader, who finds nothing to change")
 def as_reader(world):
-    walk_as(world, "reader", world.seeds(), READABLE + ("own/you",), forms=False)
+    walk_as(world, "reader", world.seeds(), READABLE + ("own/you", "image/compare, as asked"), forms=False)
+
+
+@check("two people: what one deletes is not there for the other, whose deletion is refused")
+def two_people(world):
+    image = app_image("two people")
+    world.registry.push(APP, image, "doomed")
+    first, second = sign_in(world, "owner"), sign_in(world, "other-owner")
+    try:
+        for browser in first, second:
+            world.open(f"{APP}/-/delete?digest={image.digest}", browser)
+        first.follow("main .danger")
+        assert first.text("main [role=status]").startswith("Deleted"), first.text("main")
+        second.follow("main .danger")
+        assert second.texts("h1")[0] in ("Changed meanwhile", "Not found"), second.texts("h1")
+        expect_equal(world.registry.digest(APP, "doomed"), None)
+        world.open(f"{APP}/-/activity", second)
+        assert email("owner") in second.text("tbody") and email("other-owner") not in second.text("tbody")
+    finally:
+        first.end()
+        second.end()
+
+
+@check("a person sees their sessions, and ends the others")
+def sessions(world):
+    first, second = sign_in(world, "other-owner"), sign_in(world, "other-owner")
+    try:
+        world.open("-/you", first)
+        rows = first.texts("tbody th")
+        expect_equal(sum("this one" in row for row in rows), 1)
+        assert len(rows) >= 2 and all("Chrom" in row for row in rows), rows
+        first.follow("main form:not(td form) button")
+        expect_equal(len(first.find_all("tbody tr")), 1)
+        world.open("-/you", second)
+        assert second.url().startswith(world.page("-/sign-in")), second.url()
+    finally:
+        first.end()
+        second.end()
 
 
 @check("a stranger sees what everybody may see, and that other pages are not there")

@@ -127,6 +127,19 @@ class Browser:
     def click(self, selector):
         self.send("POST", f"/element/{self.find(selector)}/click", {})
 
+    def leave_by(self, act):
+        """Does what leads to another page, and waits for that page."""
+        self.run("window.isLeft = true;")
+        act()
+        wait_for(lambda: self.run("return !window.isLeft && document.readyState === 'complete';"))
+
+    def follow(self, selector):
+        self.leave_by(lambda: self.click(selector))
+
+    def submit(self, selector, text):
+        """Types a text and Enter."""
+        self.leave_by(lambda: self.type(selector, text + ENTER))
+
     def type(self, selector, text):
         self.send("POST", f"/element/{self.find(selector)}/value", {"text": text})
 

@@ -88,6 +88,7 @@ class World:
         return f"projects/{PROJECT}/locations/{LOCATION}/repositories/{repository}"
 
     def seeds(self):
-        """Returns the pages from which a walk begins: the first one, and each kind of version."""
+        """Returns the pages from which a walk begins: the first one, each kind of version, and what forms lead to."""
         versions = [self.releases[1], self.index, self.platform, self.signature]
-        return ["", *(self.version(APP, version) for version in versions)]
+        compared = f"{APP}/-/compare?a={self.releases[0].digest}&b={self.releases[1].digest}"
+        return ["", *(self.version(APP, version) for version in versions), compared]

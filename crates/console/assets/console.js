@@ -12,16 +12,35 @@ const times = (root) => {
   }
 };
 
+// Without https there is no clipboard, but what is selected can be copied.
+const copyText = async (text) => {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const focused = document.activeElement;
+  const field = document.createElement("textarea");
+  field.className = "hidden";
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+  focused.focus();
+};
+
 const copies = (root) => {
-  if (!navigator.clipboard) return;
   for (const button of root.querySelectorAll("button.copy")) {
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const text = button.dataset.copy ?? button.parentElement.querySelector("code").textContent;
-      await navigator.clipboard.writeText(text);
+      await copyText(button.dataset.copy ?? button.parentElement.querySelector("code").textContent);
       const label = button.textContent;
-      button.textContent = document.body.dataset.copied;
-      setTimeout(() => { button.textContent = label; }, 1500);
+      const said = document.getElementById("said");
+      button.textContent = said.textContent = document.body.dataset.copied;
+      setTimeout(() => {
+        button.textContent = label;
+        said.textContent = "";
+      }, 1500);
     });
   }
 };
@@ -51,13 +70,14 @@ const filters = () => {
       list.replaceChildren(...fresh.childNodes);
       times(list);
       copies(list);
+      choices(list);
       history.replaceState(null, "", url);
     }, 150);
   });
 };
 
-const choices = () => {
-  for (const all of document.querySelectorAll("input[data-select-all]")) {
+const choices = (root) => {
+  for (const all of root.querySelectorAll("input[data-select-all]")) {
     all.closest("label").hidden = false;
     all.addEventListener("change", () => {
       for (const box of all.form.querySelectorAll("input[name=digest]")) box.checked = all.checked;
@@ -68,4 +88,4 @@ const choices = () => {
 times(document);
 copies(document);
 filters();
-choices();
+choices(document);

@@ -12,9 +12,7 @@ use web::layer::RequestInfo;
 
 use crate::error::ConsoleError;
 use crate::links::ROOT;
-use crate::page::redirect;
 use crate::pages;
-use crate::query::Fields;
 use crate::request::ConsoleRequest;
 use crate::route::{ConsoleRoute, ImagePage, RepositoryPage, VersionPage};
 use crate::{assets, front_door as front};
@@ -124,56 +122,5 @@ async fn answer(
         ConsoleRoute::Password(token) => pages::password::show(request, &token).await,
         ConsoleRoute::You if is_post => pages::you::end_sessions(request, body).await,
         ConsoleRoute::You => pages::you::show(request).await,
-    }
-}
-
-/// Returns the address to which a viewer goes after a form, if it is one of the console's own pages.
-pub(crate) fn next_of(fields: &Fields) -> String {
-    let next = fields.get("next").filter(|next| is_own_page(next));
-    next.unwrap_or(ROOT).to_owned()
-}
-
-/// Returns whether an address is a path of the console. A browser reads a backslash as a slash, and leaves out control
-/// characters.
-fn is_own_page(address: &str) -> bool {
-    address.starts_with(ROOT)
-        && !address.contains("//")
-        && address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
-        && !address.split(['?', '#']).next().unwrap_or_default().contains("..")
-}
-
-/// Answers with the next page.
-pub(crate) fn go_on(request: &ConsoleRequest, fields: &Fields) -> Response {
-    redirect(request, &next_of(fields))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_own_pages_come_next() {
-        for own in ["/console/", "/console/my-project/r?sort=-pushed#table", "/console/-/you"] {
-            assert!(is_own_page(own), "{own}");
-        }
-        for other in [
-            "",
-            "/",
-            "/v2/",
-            "//evil.example",
-            "/console/..//evil.example",
-            "/console/../v2/",
-            "/console//evil.example",
-            "/\\evil.example",
-            "/console/\\evil.example",
-            "https:evil.example",
-            "https://evil.example/console/",
-            "/console/a\r\nSet-Cookie: x",
-            "/console/\u{202e}",
-            "/consolex",
-            "javascript:alert(1)",
-        ] {
-            assert!(!is_own_page(other), "{other}");
-        }
     }
 }

@@ -13,11 +13,14 @@
 mod assets;
 mod csrf;
 mod error;
+mod error_page;
 mod form;
+mod frame;
 mod front_door;
 mod handlers;
 mod html;
 mod links;
+mod next_page;
 mod page;
 mod pages;
 mod query;

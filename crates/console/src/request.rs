@@ -25,7 +25,7 @@ use crate::assets;
 use crate::csrf::{self, FormKey};
 use crate::error::ConsoleError;
 use crate::links::{Link, Links, ROOT};
-use crate::page::{Frame, LanguageLink};
+use crate::frame::{Frame, LanguageLink};
 use crate::query::Fields;
 use crate::session::{self, Message};
 use crate::texts::{self, LANGUAGES, Texts};
@@ -37,7 +37,7 @@ pub(crate) enum Viewer {
     Developer(Caller),
     /// A person with a session.
     SignedIn(SignedInPerson),
-    /// Somebody without a session.
+    /// A person without a session.
     SignedOut(Caller),
 }
 

@@ -73,7 +73,7 @@ impl Done {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) done: Done,
-    /// What was changed.
+    /// The name of the thing that was changed.
     pub(crate) about: String,
 }
 

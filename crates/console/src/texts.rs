@@ -2,8 +2,21 @@
 
 use identity::ChangeWay;
 
-use crate::pages::version::configuration::SettingName;
 use crate::session::{Done, Message};
+
+/// A setting of an image, whose name depends on the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettingName {
+    Platform,
+    Author,
+    Entrypoint,
+    Command,
+    User,
+    WorkingFolder,
+    Ports,
+    Volumes,
+    StopSignal,
+}
 
 /// The texts of one language.
 #[derive(Debug)]
@@ -142,7 +155,7 @@ pub(crate) struct Texts {
     pub(crate) reference: &'static str,
     /// A button.
     pub(crate) copy: &'static str,
-    /// What a button says after a copy.
+    /// A sentence of a button after a copy.
     pub(crate) copied: &'static str,
     /// A button.
     pub(crate) filter: &'static str,
@@ -158,9 +171,9 @@ pub(crate) struct Texts {
     pub(crate) rows: &'static str,
     /// A link.
     pub(crate) show_all: &'static str,
-    /// What a list says that a filter left empty.
+    /// A sentence of a list that a filter left empty.
     pub(crate) no_match: &'static str,
-    /// What the search says.
+    /// A sentence of the search.
     pub(crate) found_nothing: &'static str,
     /// A link.
     pub(crate) show_attached_tags: &'static str,
@@ -172,7 +185,7 @@ pub(crate) struct Texts {
     pub(crate) sign_in: &'static str,
     /// A button.
     pub(crate) sign_out: &'static str,
-    /// What the page for signing in says.
+    /// A sentence of the page for signing in.
     pub(crate) sign_in_hint: &'static str,
     /// A field.
     pub(crate) email: &'static str,
@@ -182,13 +195,13 @@ pub(crate) struct Texts {
     pub(crate) new_password: &'static str,
     /// A heading and a button.
     pub(crate) set_password: &'static str,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) password_is_set: &'static str,
-    /// What the page says where no session can be kept.
+    /// A sentence of the page where no session can be kept.
     pub(crate) needs_https: &'static str,
     /// The banner of development mode.
     pub(crate) dev_banner: &'static str,
-    /// What the frame says to a viewer without a session.
+    /// A sentence of the frame to a viewer without a session.
     pub(crate) signed_out_hint: &'static str,
     /// A heading.
     pub(crate) sessions: &'static str,
@@ -206,15 +219,15 @@ pub(crate) struct Texts {
     pub(crate) last_seen: &'static str,
     /// A column.
     pub(crate) expires: &'static str,
-    /// What the page says in development mode.
+    /// A sentence of the page in development mode.
     pub(crate) no_session: &'static str,
     /// A heading.
     pub(crate) not_found: &'static str,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) not_found_hint: &'static str,
     /// A heading.
     pub(crate) forbidden: &'static str,
-    /// What the page says before it names a permission.
+    /// A sentence of the page before it names a permission.
     pub(crate) forbidden_hint: &'static str,
     /// A heading.
     pub(crate) changed: &'static str,
@@ -222,23 +235,23 @@ pub(crate) struct Texts {
     pub(crate) refused: &'static str,
     /// A heading.
     pub(crate) unavailable: &'static str,
-    /// What the page says after a fault of the server.
+    /// A sentence of the page after a fault of the server.
     pub(crate) internal: &'static str,
-    /// What the first page says.
+    /// A sentence of the first page.
     pub(crate) no_projects: &'static str,
-    /// What the page of a project says.
+    /// A sentence of the page of a project.
     pub(crate) no_repositories: &'static str,
-    /// What the page of a repository says.
+    /// A sentence of the page of a repository.
     pub(crate) no_images: &'static str,
-    /// What the page of a virtual repository says.
+    /// A sentence of the page of a virtual repository.
     pub(crate) no_images_virtual: &'static str,
-    /// What the page of a remote repository says.
+    /// A sentence of the page of a remote repository.
     pub(crate) no_images_remote: &'static str,
-    /// What the list of untagged versions says.
+    /// A sentence of the list of untagged versions.
     pub(crate) no_untagged: &'static str,
-    /// What the page of a version says.
+    /// A sentence of the page of a version.
     pub(crate) no_attachments: &'static str,
-    /// What the page of an index says.
+    /// A sentence of the page of an index.
     pub(crate) no_layers: &'static str,
     /// A badge.
     pub(crate) immutable_tags: &'static str,
@@ -248,13 +261,13 @@ pub(crate) struct Texts {
     pub(crate) sbom: &'static str,
     /// A badge.
     pub(crate) provenance: &'static str,
-    /// What the list of variables says.
+    /// A sentence of the list of variables.
     pub(crate) secrets_warning: &'static str,
-    /// What the history says of a step without a layer.
+    /// A sentence of the history of a step without a layer.
     pub(crate) empty_layer: &'static str,
     /// A column.
     pub(crate) step: &'static str,
-    /// What the page says of content that a rule holds back.
+    /// A sentence of the page of content that a rule holds back.
     pub(crate) rule_denies: &'static str,
     /// A remark about sizes.
     pub(crate) compressed: &'static str,
@@ -300,11 +313,11 @@ pub(crate) struct Texts {
     pub(crate) time: &'static str,
     /// A link.
     pub(crate) cancel: &'static str,
-    /// What the page says after many wrong credentials.
+    /// A sentence of the page after many wrong credentials.
     pub(crate) too_many: &'static str,
-    /// What the page says: the number of shared layers and of all, the difference in size, and its sign.
+    /// A sentence of the page: the number of shared layers and of all, the difference in size, and its sign.
     pub(crate) compare_summary: fn(usize, usize, &str, i64) -> String,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) answered_by: fn(&str) -> String,
     /// The reason for which a version stays.
     pub(crate) has_immutable_tag: fn(&str) -> String,
@@ -314,9 +327,9 @@ pub(crate) struct Texts {
     pub(crate) delete_button: fn(usize) -> String,
     /// A heading.
     pub(crate) delete_heading: fn(usize) -> String,
-    /// What the page for signing in says.
+    /// A sentence of the page for signing in.
     pub(crate) wait_seconds: fn(u64) -> String,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) no_upstream_has_it: &'static str,
     /// A column.
     pub(crate) answer: &'static str,
@@ -326,9 +339,9 @@ pub(crate) struct Texts {
     pub(crate) upstream: &'static str,
     /// A column.
     pub(crate) priority: &'static str,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) select_two: &'static str,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) no_difference: &'static str,
     /// A heading.
     pub(crate) in_both: &'static str,
@@ -350,7 +363,7 @@ pub(crate) struct Texts {
     pub(crate) stays: &'static str,
     /// A heading.
     pub(crate) goes: &'static str,
-    /// What the page says.
+    /// A sentence of the page.
     pub(crate) no_activity: &'static str,
     /// A field.
     pub(crate) until: &'static str,
@@ -358,19 +371,19 @@ pub(crate) struct Texts {
     pub(crate) since: &'static str,
     /// A column.
     pub(crate) kind: &'static str,
-    /// What the page of a link says.
+    /// A sentence of the page of a link.
     pub(crate) link_unusable: &'static str,
-    /// What the page for signing in says.
+    /// A sentence of the page for signing in.
     pub(crate) sign_in_busy: &'static str,
-    /// What the page for signing in says.
+    /// A sentence of the page for signing in.
     pub(crate) wrong_password: &'static str,
-    /// What a page says after a tag was set.
+    /// A sentence of a page after a tag was set.
     pub(crate) tag_was_set: fn(&str) -> String,
-    /// What a page says after a tag was removed.
+    /// A sentence of a page after a tag was removed.
     pub(crate) tag_was_removed: fn(&str) -> String,
-    /// What a page says after versions were deleted.
+    /// A sentence of a page after versions were deleted.
     pub(crate) versions_were_deleted: fn(&str) -> String,
-    /// What a page says after a session was ended.
+    /// A sentence of a page after a session was ended.
     pub(crate) session_was_ended: fn(&str) -> String,
 }
 

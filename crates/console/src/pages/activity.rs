@@ -1,4 +1,4 @@
-//! What happened in a repository or to an image, with filters in the address, and as a file for spreadsheets.
+//! The changes of a repository or an image, with filters in the address, and as a file for spreadsheets.
 
 use askama::Template;
 use axum::body::Body;
@@ -14,7 +14,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::page::{self, Frame, secured};
+use crate::frame::Frame;
+use crate::page::{self, secured};
 use crate::request::ConsoleRequest;
 
 const ROWS: usize = 50;

@@ -12,7 +12,7 @@ use model::resource::Resource;
 
 use crate::error::ConsoleError;
 use crate::form;
-use crate::handlers::next_of;
+use crate::next_page::next_of;
 use crate::page::redirect;
 use crate::query::Fields;
 use crate::request::ConsoleRequest;

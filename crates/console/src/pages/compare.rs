@@ -14,7 +14,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, Untrusted, short_digest, size_text};
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::pages::version::configuration::ImageConfiguration;
 use crate::request::ConsoleRequest;
 

@@ -7,7 +7,8 @@ use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
-use crate::page::{self, Frame, Tab};
+use crate::frame::{Frame, Tab};
+use crate::page;
 use crate::request::ConsoleRequest;
 
 #[derive(Template)]

@@ -1,9 +1,11 @@
 //! The history of the tags of an image: who moved what, from where, in which way; and the way back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::response::Response;
 use engine::PageRequest;
-use model::artifact_name::{PackageName, VersionName};
+use model::artifact_name::{PackageName, TagName, VersionName};
 use model::digest::Digest;
 use model::permissions::artifactregistry;
 use model::reference::Tag;
@@ -12,7 +14,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::request::ConsoleRequest;
 
 const ROWS: usize = 50;
@@ -38,6 +41,10 @@ struct ChangeEntry {
     to: Option<NamedVersion>,
     actor: Untrusted,
     way: &'static str,
+    /// The version that the tag can be put back to: the one that it named before, unless it names that now.
+    earlier: Option<NamedVersion>,
+    /// The digest that the tag names now, or `none`.
+    current: String,
 }
 
 /// A version, by its digest.
@@ -65,13 +72,22 @@ pub(crate) async fn show(
         link: request.links.version(&VersionName { package: name.clone(), digest: digest.clone() }),
         digest: digest.to_string(),
     };
-    let rows = listed.entries.into_iter().map(|change| ChangeEntry {
-        at: Time(change.changed_at),
-        tag: change.tag,
-        from: change.from.map(version),
-        to: change.to.map(version),
-        actor: Untrusted::short(change.principal),
-        way: request.texts.way(change.way),
+    let may_restore = request.may(artifactregistry::TAGS_UPDATE, &resource).await?
+        && request.may(artifactregistry::TAGS_CREATE, &resource).await?;
+    let named = listed.entries.iter().filter(|_| may_restore).map(|change| change.tag.as_str());
+    let current = current_digests(request, &name, named.collect()).await?;
+    let rows = listed.entries.into_iter().map(|change| {
+        let current = current.get(&change.tag);
+        ChangeEntry {
+            at: Time(change.changed_at),
+            earlier: change.from.clone().filter(|from| Some(from) != current).map(version),
+            current: current.map_or_else(|| "none".to_owned(), Digest::to_string),
+            tag: change.tag,
+            from: change.from.map(version),
+            to: change.to.map(version),
+            actor: Untrusted::short(change.principal),
+            way: request.texts.way(change.way),
+        }
     });
     let shown = HistoryPage {
         frame: request
@@ -85,8 +101,30 @@ pub(crate) async fn show(
         next: listed.next.map(|next| base.with("after", &next)),
         action: request.links.image(&name).page("tags"),
         here: request.here.clone(),
-        may_restore: request.may(artifactregistry::TAGS_UPDATE, &resource).await?
-            && request.may(artifactregistry::TAGS_CREATE, &resource).await?,
+        may_restore,
     };
     Ok(page::show(request, &shown))
+}
+
+/// Returns what the tags of a page name now. A tag that is gone is left out.
+async fn current_digests(
+    request: &ConsoleRequest,
+    name: &PackageName,
+    tags: BTreeSet<&str>,
+) -> Result<BTreeMap<String, Digest>, ConsoleError> {
+    let resource = Resource::Repository(name.repository.clone());
+    let authorized = request.authorize(artifactregistry::TAGS_GET, resource).await?;
+    let mut current = BTreeMap::new();
+    for text in tags {
+        let Ok(tag) = text.parse() else { continue };
+        let tag = TagName { package: name.clone(), tag };
+        match request.engine().find_tag(&authorized, &tag).await {
+            Ok(digest) => drop(current.insert(text.to_owned(), digest)),
+            Err(error) => match ConsoleError::from(error) {
+                ConsoleError::NotFound => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(current)
 }

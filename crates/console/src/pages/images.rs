@@ -13,7 +13,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, Time, Untrusted};
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::request::ConsoleRequest;
 
@@ -68,7 +69,7 @@ struct TagLink {
     link: Link,
 }
 
-/// What the page of a repository without images says.
+/// The text of a repository without images.
 struct EmptyRepository {
     text: &'static str,
     commands: Vec<String>,

@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::header::SET_COOKIE;
 
 use crate::error::ConsoleError;
-use crate::handlers::go_on;
+use crate::next_page::go_on;
 use crate::request::ConsoleRequest;
 use crate::{session, texts};
 

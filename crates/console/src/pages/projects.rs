@@ -6,7 +6,8 @@ use axum::response::Response;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, MaybeTime, Untrusted};
 use crate::links::Link;
-use crate::page::{self, Frame, redirect};
+use crate::frame::Frame;
+use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 
 /// The most projects of a page.
@@ -29,7 +30,7 @@ struct ProjectRow {
     content: Option<ContentOfProject>,
 }
 
-/// What the repositories of a project hold; the viewer may list them.
+/// The content of the repositories of a project, which the viewer may list.
 struct ContentOfProject {
     repositories: i64,
     stored: Bytes,

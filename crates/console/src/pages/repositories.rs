@@ -10,7 +10,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, MaybeTime};
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::request::ConsoleRequest;
 
 const ROWS: usize = 50;

@@ -8,7 +8,8 @@ use model::name::ImageName;
 
 use crate::error::ConsoleError;
 use crate::links::Link;
-use crate::page::{self, Frame, redirect};
+use crate::frame::Frame;
+use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 
 #[derive(Template)]

@@ -15,7 +15,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, MaybeTime, Time, platform_text, short_digest};
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::pages::rights::ImageRights;
 use crate::request::ConsoleRequest;
@@ -84,7 +85,7 @@ struct VersionsPage {
     delete: Link,
     compare: Link,
     rights: ImageRights,
-    /// What the page says if the list is empty.
+    /// The sentence of an empty list.
     empty: &'static str,
 }
 

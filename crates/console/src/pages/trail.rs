@@ -9,7 +9,7 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::short_digest;
 use crate::links::Link;
-use crate::page::{Crumb, Tab};
+use crate::frame::{Crumb, Tab};
 use crate::request::ConsoleRequest;
 
 impl ConsoleRequest {

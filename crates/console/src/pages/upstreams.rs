@@ -11,7 +11,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::Untrusted;
 use crate::links::Link;
-use crate::page::{self, Frame};
+use crate::frame::Frame;
+use crate::page;
 use crate::request::ConsoleRequest;
 
 #[derive(Template)]

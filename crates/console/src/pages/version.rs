@@ -15,7 +15,8 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::html::{Bytes, MaybeTime, Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::page::{self, Frame, redirect};
+use crate::frame::Frame;
+use crate::page::{self, redirect};
 use crate::pages::rights::ImageRights;
 use crate::pages::tags::kind_text;
 use crate::request::ConsoleRequest;
@@ -109,26 +110,32 @@ pub(crate) async fn show(
     let resource = Resource::Repository(name.package.repository.clone());
     let authorized = request.authorize(artifactregistry::VERSIONS_GET, resource).await?;
     let relations = request.engine().version_relations(&authorized, &name).await?;
-    let (content, refusal) = read_content(request, &name).await?;
-    let shown = version_page(request, &name, relations, (content, refusal)).await?;
+    let read = read_content(request, &name).await?;
+    let shown = version_page(request, &name, relations, read).await?;
     Ok(page::show(request, &shown))
+}
+
+/// The content of a version, or the text of the refusal.
+struct ReadContent {
+    content: Option<VersionContent>,
+    refusal: Option<&'static str>,
 }
 
 /// Reads the content of a version, unless the viewer may see only that the version exists.
 async fn read_content(
     request: &ConsoleRequest,
     name: &VersionName,
-) -> Result<(Option<VersionContent>, Option<&'static str>), ConsoleError> {
+) -> Result<ReadContent, ConsoleError> {
     let resource = Resource::Repository(name.package.repository.clone());
     let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
     let refusal = Some(request.texts.rule_denies);
     if !request.may(permission, &resource).await? {
-        return Ok((None, refusal));
+        return Ok(ReadContent { content: None, refusal });
     }
     let authorized = request.authorize(permission, resource).await?;
     match request.engine().read_version(&authorized, name).await {
-        Ok(content) => Ok((Some(content), None)),
-        Err(EngineError::DownloadDenied(_)) => Ok((None, refusal)),
+        Ok(content) => Ok(ReadContent { content: Some(content), refusal: None }),
+        Err(EngineError::DownloadDenied(_)) => Ok(ReadContent { content: None, refusal }),
         Err(error) => Err(error.into()),
     }
 }
@@ -137,8 +144,9 @@ async fn version_page(
     request: &ConsoleRequest,
     name: &VersionName,
     relations: VersionRelations,
-    (content, refusal): (Option<VersionContent>, Option<&'static str>),
+    read: ReadContent,
 ) -> Result<VersionPage, ConsoleError> {
+    let ReadContent { content, refusal } = read;
     let VersionName { package, digest } = name;
     let version = &relations.version;
     let address = format!("{}/{}", request.app.registry_uri(&package.repository), package.image);

@@ -9,7 +9,8 @@ use crate::error::ConsoleError;
 use crate::form;
 use crate::html::{Time, Untrusted};
 use crate::links::Link;
-use crate::page::{self, Frame, redirect};
+use crate::frame::Frame;
+use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 use crate::session::{Done, Message};
 

@@ -30,11 +30,11 @@ const MAX_BLOBS: usize = 1_000;
 /// The reason for which a version goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeletionReason {
-    /// It was selected.
+    /// The version was selected.
     Selected,
     /// Only an index that goes names it.
     PlatformOf(Digest),
-    /// It is attached to a version that goes.
+    /// The version is attached to one that goes.
     AttachedTo(Digest),
 }
 
@@ -43,7 +43,7 @@ pub enum DeletionReason {
 pub enum KeepReason {
     /// An index that stays names it.
     NamedBy(Digest),
-    /// It has tags of its own.
+    /// The version has tags of its own.
     Tagged(String),
     /// One of its tags is immutable.
     ImmutableTag(String),

@@ -1,4 +1,4 @@
-//! What a version names and what names it: the manifests of an index, the indexes of a manifest, and attachments.
+//! The manifests that a version names or that name it: those of an index, the indexes of a manifest, and attachments.
 
 use identity::Authorized;
 use meta::images::{self, ManifestDetails};

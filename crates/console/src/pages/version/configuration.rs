@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::html::Untrusted;
-use crate::texts::Texts;
+use crate::texts::{SettingName, Texts};
 
 /// The most labels, variables and steps that are shown.
 const MAX_LABELS: usize = 200;
@@ -24,20 +24,6 @@ pub(crate) struct ImageConfiguration {
     pub(crate) has_secrets: bool,
     pub(crate) labels: Vec<(Untrusted, LabelValue)>,
     pub(crate) steps: Vec<BuildStep>,
-}
-
-/// The kind of a setting, whose name depends on the language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SettingName {
-    Platform,
-    Author,
-    Entrypoint,
-    Command,
-    User,
-    WorkingFolder,
-    Ports,
-    Volumes,
-    StopSignal,
 }
 
 #[derive(Debug, Clone)]

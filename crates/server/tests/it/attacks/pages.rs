@@ -99,7 +99,7 @@ async fn attack_77_texts_of_strangers_are_inert(accounts: AccountServer) {
         let blob = client.push_blob(IMAGE, config.to_string()).await;
         let config = json!({
             "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": blob, "size": config.to_string().len(),
+            "digest": blob.as_str(), "size": config.to_string().len(),
         });
         let manifest = json!({
             "schemaVersion": 2, "mediaType": model::media_type::OCI_MANIFEST, "config": config,
