@@ -22,7 +22,7 @@ pub fn delete(tx: &mut Tx<'_>, package: &Id) -> Result<u64, MetaError> {
 }
 
 /// The time after the last measurement of an image before which it is not measured again, for each of its versions, in
-/// microseconds. A measurement takes about a thousandth of that.
+/// microseconds. A measurement takes less than a hundredth of that.
 const REST_PER_VERSION: i64 = 10_000;
 
 /// Adds folded changes to the counters of an image. If its content has changed, it is measured again.

@@ -12,14 +12,22 @@ pub struct TargetVersion {
     pub version_id: Id,
     /// The digest of the version.
     pub digest: Digest,
-    /// False if the version was not counted yet: then it is in no counter, and neither are its tags.
-    pub is_counted: bool,
+    /// Tells whether the version is untagged, or `None` if it was not counted yet. Then it is in no counter, and neither
+    /// are its tags.
+    pub untagged: Option<bool>,
+}
+
+impl TargetVersion {
+    /// Returns whether the version and its tags are counted.
+    pub fn is_counted(&self) -> bool {
+        self.untagged.is_some()
+    }
 }
 
 /// Returns the version that a tag names now.
 pub fn find(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<Option<TargetVersion>, MetaError> {
     tx.query_first(
-        "SELECT v.id, v.digest, v.untagged IS NOT NULL FROM tags t JOIN versions v ON v.id = t.version_id
+        "SELECT v.id, v.digest, CASE WHEN v.untagged THEN 1 WHEN NOT v.untagged THEN 0 END FROM tags t JOIN versions v ON v.id = t.version_id
          WHERE t.package_id = ?1 AND t.name = ?2",
         params![package, name],
         read_target,
@@ -33,7 +41,8 @@ pub fn find_target(
     digest: &Digest,
 ) -> Result<Option<TargetVersion>, MetaError> {
     tx.query_first(
-        "SELECT id, digest, untagged IS NOT NULL FROM versions WHERE package_id = ?1 AND digest = ?2",
+        "SELECT id, digest, CASE WHEN untagged THEN 1 WHEN NOT untagged THEN 0 END FROM versions
+         WHERE package_id = ?1 AND digest = ?2",
         params![package, digest.as_str()],
         read_target,
     )
@@ -43,11 +52,11 @@ fn read_target(row: &SqlRow<'_>) -> Result<TargetVersion, MetaError> {
     Ok(TargetVersion {
         version_id: row.id(0)?,
         digest: digest_at(row, 1)?,
-        is_counted: row.bool(2)?,
+        untagged: row.opt_int(2)?.map(|untagged| untagged == 1),
     })
 }
 
-/// Makes a tag name a version. The tag is created, or moved if it exists.
+/// Makes a tag name a version, which is not untagged then. The tag is created, or moved if it exists.
 pub fn set(
     tx: &mut Tx<'_>,
     package: &Id,
@@ -60,7 +69,11 @@ pub fn set(
          ON CONFLICT (package_id, name) DO UPDATE SET version_id = excluded.version_id, updated_at = excluded.updated_at",
         params![package, name, version, now],
     )?;
-    tx.execute("UPDATE versions SET updated_at = ?2 WHERE id = ?1", params![version, now])?;
+    tx.execute(
+        "UPDATE versions SET updated_at = ?2, untagged = CASE WHEN untagged THEN FALSE ELSE untagged END
+         WHERE id = ?1",
+        params![version, now],
+    )?;
     Ok(())
 }
 

@@ -255,8 +255,7 @@ pub(crate) fn delete_version(
     let at_once = (MAX_TAG_ROWS / (3 + image.webhooks.len())).max(1);
     let tags = tags::list_first_of_version(tx, &version.id, at_once as i64)?;
     let state = untagged::find_state(tx, &version.id)?;
-    let (version_id, is_counted) = (version.id, state.is_some());
-    let target = TargetVersion { version_id, digest: digest.clone(), is_counted };
+    let target = TargetVersion { version_id: version.id, digest: digest.clone(), untagged: state };
     let mut change = ImageChange::new(repository, &version.package_id);
     for tag in &tags {
         let deletion = TagDeletion { package: &version.package_id, tag, target: &target, now };

@@ -269,7 +269,12 @@ impl ManifestWrite {
                 {
                     return Err(self.already_exists(id));
                 }
-                TargetVersion { version_id: version, digest: self.digest.clone(), is_counted: true }
+                let untagged = self.stored_version().is_untagged;
+                TargetVersion {
+                    version_id: version,
+                    digest: self.digest.clone(),
+                    untagged: Some(untagged),
+                }
             }
             // Another request was faster.
             None if self.label.is_some() => return Err(self.already_exists(&self.id_by_content())),
@@ -282,10 +287,6 @@ impl ManifestWrite {
             if point_tag(tx, image, to, &mut change)? {
                 moved_tags.push(Some(tag.as_str()));
             }
-        }
-        if inserted.is_some() && !self.tags.is_empty() {
-            // It was stored as a version with tags.
-            change.is_decided(&target.version_id);
         }
         change.record(tx)?;
         if inserted.is_some() && moved_tags.is_empty() {

@@ -14,6 +14,8 @@ pub(crate) struct ImageChange {
     delta: UsageDelta,
     /// The versions that may have become untagged, or are it no more.
     affected: Vec<Id>,
+    /// The versions that were untagged and have got a tag.
+    tagged: Vec<Id>,
 }
 
 /// A version that a transaction stores.
@@ -26,8 +28,13 @@ pub(crate) struct StoredVersion {
 
 impl ImageChange {
     pub(crate) fn new(repository: &Id, package: &Id) -> Self {
-        let (delta, affected) = (UsageDelta::default(), Vec::new());
-        Self { repository: *repository, package: *package, delta, affected }
+        Self {
+            repository: *repository,
+            package: *package,
+            delta: UsageDelta::default(),
+            affected: Vec::new(),
+            tagged: Vec::new(),
+        }
     }
 
     /// Adds the image itself, which the transaction has created.
@@ -67,12 +74,16 @@ impl ImageChange {
         if let Some(from) = from {
             self.tag_deleted(from);
         }
-        self.delta.tags += i64::from(to.is_counted);
-        self.decide_again(to.version_id);
+        self.delta.tags += i64::from(to.is_counted());
+        // The first tag of several takes it from the untagged ones.
+        if to.untagged == Some(true) && !self.tagged.contains(&to.version_id) {
+            self.delta.untagged -= 1;
+            self.tagged.push(to.version_id);
+        }
     }
 
     pub(crate) fn tag_deleted(&mut self, from: &TargetVersion) {
-        self.delta.tags -= i64::from(from.is_counted);
+        self.delta.tags -= i64::from(from.is_counted());
         self.decide_again(from.version_id);
     }
 
@@ -81,11 +92,6 @@ impl ImageChange {
         if !self.affected.contains(&version) {
             self.affected.push(version);
         }
-    }
-
-    /// Takes out a version of which the transaction knows that it is not untagged.
-    pub(crate) fn is_decided(&mut self, version: &Id) {
-        self.affected.retain(|affected| affected != version);
     }
 
     /// Records the changes. This comes after all others of the transaction.
