@@ -12,9 +12,9 @@ use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page::{self, secured};
 use crate::request::ConsoleRequest;
 

@@ -12,9 +12,9 @@ use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, Untrusted, short_digest, size_text};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::pages::version::configuration::ImageConfiguration;
 use crate::request::ConsoleRequest;

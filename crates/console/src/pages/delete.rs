@@ -14,9 +14,9 @@ use model::resource::Resource;
 
 use crate::error::ConsoleError;
 use crate::form;
+use crate::frame::Frame;
 use crate::html::{Bytes, short_digest};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page::{self, redirect};
 use crate::pages::tags::kind_text;
 use crate::query::Fields;

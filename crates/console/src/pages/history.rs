@@ -12,9 +12,9 @@ use model::reference::Tag;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::request::ConsoleRequest;
 

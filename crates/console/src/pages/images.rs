@@ -11,9 +11,9 @@ use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, Time, Untrusted};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::request::ConsoleRequest;

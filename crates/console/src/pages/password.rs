@@ -9,8 +9,8 @@ use identity::PasswordLinkError;
 
 use crate::error::ConsoleError;
 use crate::form;
-use crate::links::Link;
 use crate::frame::Frame;
+use crate::links::Link;
 use crate::page::{redirect, show_with_status};
 use crate::request::{ConsoleRequest, FormCookie};
 

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::response::Response;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime, Untrusted};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 

@@ -8,9 +8,9 @@ use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::request::ConsoleRequest;
 

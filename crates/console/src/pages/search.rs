@@ -7,8 +7,8 @@ use model::digest::Digest;
 use model::name::ImageName;
 
 use crate::error::ConsoleError;
-use crate::links::Link;
 use crate::frame::Frame;
+use crate::links::Link;
 use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 

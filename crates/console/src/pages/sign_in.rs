@@ -9,8 +9,8 @@ use identity::{SignInError, SignInRequest};
 
 use crate::error::ConsoleError;
 use crate::form;
-use crate::next_page::{go_on, next_of};
 use crate::frame::Frame;
+use crate::next_page::{go_on, next_of};
 use crate::page::{redirect, show_with_status};
 use crate::query::Fields;
 use crate::request::{ConsoleRequest, FormCookie};

@@ -13,9 +13,9 @@ use model::permissions::artifactregistry;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime, Time, platform_text, short_digest};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
 use crate::pages::rights::ImageRights;

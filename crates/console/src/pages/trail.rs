@@ -7,9 +7,9 @@ use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::{Crumb, Tab};
 use crate::html::short_digest;
 use crate::links::Link;
-use crate::frame::{Crumb, Tab};
 use crate::request::ConsoleRequest;
 
 impl ConsoleRequest {

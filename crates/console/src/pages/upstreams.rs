@@ -9,9 +9,9 @@ use model::repository::{ModeName, RemoteUpstream, RepositoryMode};
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::Untrusted;
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page;
 use crate::request::ConsoleRequest;
 

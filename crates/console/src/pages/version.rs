@@ -13,9 +13,9 @@ use model::reference::Tag;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
+use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime, Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page::{self, redirect};
 use crate::pages::rights::ImageRights;
 use crate::pages::tags::kind_text;

@@ -7,9 +7,9 @@ use http::header::SET_COOKIE;
 
 use crate::error::ConsoleError;
 use crate::form;
+use crate::frame::Frame;
 use crate::html::{Time, Untrusted};
 use crate::links::Link;
-use crate::frame::Frame;
 use crate::page::{self, redirect};
 use crate::request::ConsoleRequest;
 use crate::session::{Done, Message};

@@ -63,9 +63,9 @@ pub enum ImageNameFilter {
     /// All images.
     #[default]
     All,
-    /// Those whose names begin with this text.
+    /// The images whose names begin with this text.
     Prefix(String),
-    /// Those whose names contain this text.
+    /// The images whose names contain this text.
     Contains(String),
 }
 

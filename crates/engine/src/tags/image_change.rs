@@ -1,4 +1,4 @@
-//! What one transaction changes in the counters of an image.
+//! The changes that one transaction makes to the counters of an image.
 
 use identity::Micros;
 use meta::tags::TargetVersion;
@@ -6,7 +6,7 @@ use meta::usage_deltas::{self, ImageKey, UsageDelta};
 use meta::versions::untagged;
 use meta::{Id, MetaError, Tx};
 
-/// What one transaction changes in the counters of an image. It collects the changes and records them as one row.
+/// The changes that one transaction makes to the counters of an image. They are collected, and recorded as one row.
 #[derive(Debug)]
 pub(crate) struct ImageChange {
     repository: Id,
