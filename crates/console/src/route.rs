@@ -115,7 +115,7 @@ impl ConsoleRoute {
         };
         let mut parts = name.splitn(3, '/');
         let project: ProjectId = match parts.next()? {
-            "" => return page.is_none().then_some(Self::Home),
+            "" => return path.is_empty().then_some(Self::Home),
             project => project.parse().ok()?,
         };
         let Some(repository) = parts.next() else {
@@ -318,6 +318,7 @@ mod tests {
         check("my-project/r/../etc", "nothing");
         check("my-project/r/a:v1/-/history", "nothing");
         check("my-project//a", "nothing");
+        check("/my-project", "nothing");
     }
 
     #[test]

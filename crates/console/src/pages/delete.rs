@@ -15,7 +15,7 @@ use model::resource::Resource;
 use crate::error::ConsoleError;
 use crate::form;
 use crate::frame::Frame;
-use crate::html::{Bytes, short_digest};
+use crate::html::{Bytes, Untrusted, short_digest};
 use crate::links::Link;
 use crate::page::{self, redirect};
 use crate::pages::tags::kind_text;
@@ -43,7 +43,7 @@ struct GoingVersion {
     digest: String,
     short: String,
     link: Link,
-    kind: String,
+    kind: Untrusted,
     tags: Vec<String>,
     reason: String,
 }
@@ -120,7 +120,10 @@ fn going(request: &ConsoleRequest, name: &PackageName, plan: &DeletionPlan) -> V
             short: short_digest(version.digest.as_str()).to_owned(),
             link: version_link(request, name, &version.digest),
             digest: version.digest.to_string(),
-            kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
+            kind: Untrusted::short(kind_text(
+                version.artifact_type.as_deref(),
+                &version.media_type,
+            )),
             tags: version.tags.clone(),
             reason: match &planned.reason {
                 DeletionReason::Selected => t.selected.to_owned(),

@@ -14,7 +14,7 @@ use model::resource::Resource;
 
 use crate::error::ConsoleError;
 use crate::frame::Frame;
-use crate::html::{Bytes, MaybeTime, Time, platform_text, short_digest};
+use crate::html::{Bytes, MaybeTime, Time, Untrusted, platform_text, short_digest};
 use crate::links::Link;
 use crate::page;
 use crate::pages::paging::{ListRequest, PageLinks, SortColumn, SortLink};
@@ -61,7 +61,7 @@ struct TagEntry {
     digest: String,
     short: String,
     link: Link,
-    platforms: Vec<String>,
+    platforms: Vec<Untrusted>,
     more_platforms: usize,
     size: Bytes,
     pushed: Time,
@@ -95,8 +95,8 @@ struct VersionEntry {
     link: Link,
     tags: Vec<String>,
     more_tags: usize,
-    kind: String,
-    platforms: Vec<String>,
+    kind: Untrusted,
+    platforms: Vec<Untrusted>,
     size: Bytes,
     pushed: Time,
 }
@@ -168,7 +168,7 @@ fn tag_entry(request: &ConsoleRequest, name: &PackageName, tag: TagDetails) -> T
     TagEntry {
         short: short_digest(tag.digest.as_str()).to_owned(),
         link: request.links.version(&version),
-        platforms,
+        platforms: platforms.into_iter().map(Untrusted::short).collect(),
         more_platforms,
         size: Bytes(tag.bytes),
         pushed: Time(tag.updated_at),
@@ -268,8 +268,8 @@ fn version_entry(
         link: request.links.version(&full),
         tags,
         more_tags,
-        kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
-        platforms,
+        kind: Untrusted::short(kind_text(version.artifact_type.as_deref(), &version.media_type)),
+        platforms: platforms.into_iter().map(Untrusted::short).collect(),
         size: Bytes(version.image_bytes),
         pushed: Time(version.uploaded_at),
         digest: version.digest.to_string(),

@@ -67,7 +67,7 @@ struct TagChip {
 
 /// Another version, as a row of a table.
 pub(crate) struct RelatedVersion {
-    pub(crate) kind: String,
+    pub(crate) kind: Untrusted,
     pub(crate) digest: String,
     pub(crate) link: Link,
     pub(crate) media_type: Untrusted,
@@ -208,7 +208,7 @@ fn related_version(
     version: &ManifestDetails,
 ) -> RelatedVersion {
     RelatedVersion {
-        kind: kind_text(version.artifact_type.as_deref(), &version.media_type),
+        kind: Untrusted::short(kind_text(version.artifact_type.as_deref(), &version.media_type)),
         media_type: Untrusted::short(
             version.artifact_type.clone().unwrap_or_else(|| version.media_type.clone()),
         ),
@@ -225,7 +225,7 @@ fn named_version(
 ) -> RelatedVersion {
     let name = VersionName { package: package.clone(), digest: digest.clone() };
     RelatedVersion {
-        kind: String::new(),
+        kind: Untrusted::short(""),
         digest: digest.to_string(),
         link: request.links.version(&name),
         media_type: Untrusted::short(""),
