@@ -3,7 +3,7 @@ import subprocess
 
 from checks import check, expect_equal
 from images import app_image
-from walk import READABLE, Walk
+from walk import READABLE, SOME, WIDE_AND_NARROW, Walk
 from world import APP, LOCATION, OTHER_PROJECT, PROJECT, PUBLIC, REPOSITORY
 
 PASSWORD = "correct horse battery staple"
@@ -89,11 +89,11 @@ def signing_in(world):
             browser.end()
 
 
-def walk_as(world, person, seeds, kinds, forms):
-    """Walks as a person. `forms` says whether pages have forms that change something, besides signing out."""
+def walk_as(world, person, kinds, forms, looks):
+    """Walks over all pages as a person. `forms` says whether pages have forms that change something, besides signing out."""
     browser = sign_in(world, person)
     try:
-        Walk(world, browser, seeds, with_axe=True).expect_no_faults(*kinds)
+        Walk(world, browser, world.seeds(), looks).expect_no_faults(*kinds)
         for page in world.version(APP, world.releases[1]), APP, f"{APP}?view=versions", f"{APP}/-/history":
             world.open(page, browser)
             changing = "main form[method=post], main [formaction*='/-/delete'], main a[href*='/-/delete']"
@@ -104,14 +104,15 @@ def walk_as(world, person, seeds, kinds, forms):
         browser.end()
 
 
-@check("every page is sound for an owner")
+@check("every page is sound for an owner, in both themes, and at 320 px too")
 def as_owner(world):
-    walk_as(world, "owner", world.seeds(), READABLE + ("own/you", "image/compare, as asked", "image/delete, as asked"), forms=True)
+    kinds = READABLE + ("own/you", "image/compare, as asked", "image/delete, as asked")
+    walk_as(world, "owner", kinds, forms=True, looks=WIDE_AND_NARROW)
 
 
 @check("every page is sound for a reader, who finds nothing to change")
 def as_reader(world):
-    walk_as(world, "reader", world.seeds(), READABLE + ("own/you", "image/compare, as asked"), forms=False)
+    walk_as(world, "reader", READABLE + ("own/you", "image/compare, as asked"), forms=False, looks=SOME)
 
 
 @check("two people: what one deletes is not there for the other, whose deletion is refused")
@@ -156,7 +157,7 @@ def as_stranger(world):
     public = f"{PUBLIC}/hello"
     browser = sign_in(world, "stranger")
     try:
-        Walk(world, browser, ["", PUBLIC, public], with_axe=True).expect_no_faults("repository", "image", "version")
+        Walk(world, browser, ["", PUBLIC, public], SOME).expect_no_faults("repository", "image", "version")
         browser.console_messages()
         for path in PROJECT, REPOSITORY, APP, f"{APP}/-/history", f"{PROJECT}/nothing", "no-project":
             world.open(path, browser)
@@ -171,7 +172,7 @@ def signed_out(world):
     try:
         seeds = [PUBLIC, f"{PUBLIC}/hello", "-/sign-in"]
         kinds = ("repository", "image", "version", "own/sign-in")
-        Walk(world, browser, seeds, with_axe=True).expect_no_faults(*kinds)
+        Walk(world, browser, seeds, SOME).expect_no_faults(*kinds)
         for path in PROJECT, REPOSITORY, APP, f"{PROJECT}/nothing", "no-project":
             world.open(path, browser)
             assert browser.url().startswith(world.page("-/sign-in?next=")), browser.url()
