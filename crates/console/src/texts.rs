@@ -371,6 +371,14 @@ pub(crate) struct Texts {
     pub(crate) since: &'static str,
     /// A column.
     pub(crate) kind: &'static str,
+    /// A column.
+    pub(crate) push_count: &'static str,
+    /// A column.
+    pub(crate) pull_count: &'static str,
+    /// A column.
+    pub(crate) day: &'static str,
+    /// A heading.
+    pub(crate) by_day: &'static str,
     /// A sentence of the page of a link.
     pub(crate) link_unusable: &'static str,
     /// A sentence of the page for signing in.
@@ -648,6 +656,10 @@ static ENGLISH: Texts = Texts {
     until: "To day",
     since: "From day",
     kind: "What",
+    push_count: "Pushes",
+    pull_count: "Pulls",
+    day: "Day (UTC)",
+    by_day: "Pulls and pushes by day, the last 30 days",
     link_unusable: "This link was used before, has expired, or is wrong. Ask the operator for a new one.",
     sign_in_busy: "Too many people are signing in at this moment. Try again.",
     wrong_password: "The e-mail address or the password is wrong.",
@@ -844,6 +856,10 @@ static CHINESE: Texts = Texts {
     until: "截止日",
     since: "起始日",
     kind: "内容",
+    push_count: "推送",
+    pull_count: "拉取",
+    day: "日期 (UTC)",
+    by_day: "最近 30 天每日的拉取与推送",
     link_unusable: "此链接已使用、已过期或有误。请向运维人员索取新链接。",
     sign_in_busy: "此刻登录的人太多，请重试。",
     wrong_password: "电子邮件地址或密码错误。",

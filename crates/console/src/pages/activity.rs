@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::response::Response;
 use engine::{ActivityEntry, ActivityFilter, ActivityScope, EventAction, ListPage, PageRequest};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use identity::Authorized;
 use jiff::Timestamp;
 use model::artifact_name::{PackageName, VersionName};
 use model::name::{ImageName, RepositoryName};
@@ -49,6 +50,7 @@ struct ActivityPage {
     until: String,
     kinds: Vec<KindChoice>,
     location: Option<String>,
+    days: Vec<DayBar>,
     rows: Vec<EventEntry>,
     next: Option<Link>,
     file: Option<Link>,
@@ -58,6 +60,16 @@ struct ActivityPage {
 struct KindChoice {
     word: &'static str,
     is_chosen: bool,
+}
+
+/// A day of the chart: two bars beside each other, and their numbers.
+struct DayBar {
+    date: String,
+    x: usize,
+    pulls: i64,
+    pulls_height: i64,
+    pushes: i64,
+    pushes_height: i64,
 }
 
 struct EventEntry {
@@ -114,6 +126,7 @@ async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, Consol
     let PageOf { frame, title, repository, image, link } = page;
     let start = request.query.get("after").unwrap_or_default().to_owned();
     let is_image = image.is_some();
+    let days = days(request, &repository, image.clone()).await?;
     let listed = list(request, &repository, image, PageRequest { start, limit: ROWS }).await?;
     let filtered = |link: Link| {
         let mut link = link;
@@ -141,11 +154,61 @@ async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, Consol
         location: request.other_location(&repository),
         has_filter: !chosen.is_empty()
             || ["actor", "since", "until"].iter().any(|key| request.query.get(key).is_some()),
+        days,
         rows: listed.entries.into_iter().map(|entry| row(request, &repository, entry)).collect(),
         next: listed.next.map(|next| base.with("after", &next)),
         file: (!is_image).then(|| filtered(link.page("activity.csv"))),
     };
     Ok(page::show(request, &shown))
+}
+
+/// Returns the pulls and pushes of the last 30 days, one bar for each day.
+async fn days(
+    request: &ConsoleRequest,
+    repository: &RepositoryName,
+    image: Option<ImageName>,
+) -> Result<Vec<DayBar>, ConsoleError> {
+    const DAYS: i64 = 30;
+    const HEIGHT: i64 = 100;
+    let authorized = authorize(request, repository).await?;
+    let scope = scope_of(repository, image);
+    let counted = request.engine().activity_days(&authorized, scope).await?;
+    let Some(last) = counted.iter().map(|day| day.day).max() else { return Ok(Vec::new()) };
+    let largest = counted.iter().map(|day| day.pulls.max(day.pushes)).max().unwrap_or(0).max(1);
+    let height = |count: i64| (count * HEIGHT + largest - 1) / largest;
+    let bar = |(position, day): (usize, i64)| {
+        let found = counted.iter().find(|counted| counted.day == day);
+        let (pulls, pushes) = found.map_or((0, 0), |counted| (counted.pulls, counted.pushes));
+        let at = Timestamp::from_second(day * 24 * 3600);
+        DayBar {
+            date: at.map_or(String::new(), |at| at.strftime("%Y-%m-%d").to_string()),
+            x: position * 20,
+            pulls,
+            pulls_height: height(pulls),
+            pushes,
+            pushes_height: height(pushes),
+        }
+    };
+    Ok((last - DAYS + 1..=last).enumerate().map(bar).collect())
+}
+
+/// Proves that the viewer may see the activity. It names people, so that nobody sees it who is signed out.
+async fn authorize(
+    request: &ConsoleRequest,
+    repository: &RepositoryName,
+) -> Result<Authorized, ConsoleError> {
+    if request.viewer.is_signed_out() {
+        return Err(ConsoleError::SignIn);
+    }
+    let resource = Resource::Repository(repository.clone());
+    request.authorize(artifactregistry::REPOSITORIES_GET, resource).await
+}
+
+fn scope_of(repository: &RepositoryName, image: Option<ImageName>) -> ActivityScope {
+    match image {
+        Some(image) => ActivityScope::Image(repository.clone(), image),
+        None => ActivityScope::Repository(repository.clone()),
+    }
 }
 
 async fn list(
@@ -154,12 +217,8 @@ async fn list(
     image: Option<ImageName>,
     page: PageRequest,
 ) -> Result<ListPage<ActivityEntry>, ConsoleError> {
-    let resource = Resource::Repository(repository.clone());
-    let authorized = request.authorize(artifactregistry::REPOSITORIES_GET, resource).await?;
-    let scope = match image {
-        Some(image) => ActivityScope::Image(repository.clone(), image),
-        None => ActivityScope::Repository(repository.clone()),
-    };
+    let authorized = authorize(request, repository).await?;
+    let scope = scope_of(repository, image);
     let kinds = request.query.all("kind");
     let kind = |word: &str| KINDS.into_iter().find(|kind| kind.as_str() == word);
     let filter = ActivityFilter {

@@ -58,6 +58,10 @@ pub(crate) async fn show(
     request: &ConsoleRequest,
     name: PackageName,
 ) -> Result<Response, ConsoleError> {
+    // The history names people, so that nobody sees it who is signed out.
+    if request.viewer.is_signed_out() {
+        return Err(ConsoleError::SignIn);
+    }
     let resource = Resource::Repository(name.repository.clone());
     let authorized = request.authorize(artifactregistry::TAGS_LIST, resource.clone()).await?;
     let wanted = request.query.get("tag");

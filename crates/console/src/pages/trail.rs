@@ -68,7 +68,9 @@ impl ConsoleRequest {
                 tabs.push(self.tab(t.upstreams, link.clone().page("upstreams")));
             }
         }
-        tabs.push(self.tab(t.activity, link.clone().page("activity")));
+        if !self.viewer.is_signed_out() {
+            tabs.push(self.tab(t.activity, link.clone().page("activity")));
+        }
         tabs.push(self.tab(t.connect, link.page("connect")));
         tabs
     }
@@ -77,13 +79,16 @@ impl ConsoleRequest {
     pub(crate) fn image_tabs(&self, name: &PackageName) -> Vec<Tab> {
         let (t, link) = (self.texts, self.links.image(name));
         let view = |label, view| self.tab(label, link.clone().with("view", view));
-        vec![
+        let mut tabs = vec![
             self.tab(t.tags, link.clone()),
             view(t.versions, "versions"),
             view(t.untagged, "untagged"),
-            self.tab(t.history, link.clone().page("history")),
-            self.tab(t.activity, link.page("activity")),
-        ]
+        ];
+        if !self.viewer.is_signed_out() {
+            tabs.push(self.tab(t.history, link.clone().page("history")));
+            tabs.push(self.tab(t.activity, link.page("activity")));
+        }
+        tabs
     }
 
     /// Returns a tab, which is the current one if its path and view are those of this request.

@@ -146,6 +146,12 @@ async fn everybody_sees_what_is_public(accounts: AccountServer) {
     let page = nobody.open("/console/my-project/my-repo/app").await;
     assert!(page.contains(">v1</a>") && page.contains("You are not signed in"), "{page}");
     assert!(page.contains("/console/-/sign-in?next="), "{page}");
+    // Who did what is for those who are signed in.
+    assert!(!page.contains("/-/activity") && !page.contains("/-/history"), "{page}");
+    for people in ["/-/history", "/-/activity"] {
+        let reply = nobody.get(&format!("/console/my-project/my-repo/app{people}")).await;
+        assert!(reply.header("location").starts_with("/console/-/sign-in"), "{reply:?}");
+    }
     // The project is not public, so that nothing leads to it.
     assert!(!page.contains("href=\"/console/my-project\""), "{page}");
     nobody.open(&format!("/console/my-project/my-repo/app@{}", image.digest())).await;
