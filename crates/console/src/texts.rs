@@ -73,6 +73,8 @@ pub(crate) struct Texts {
     pub(crate) location: &'static str,
     /// A column: the bytes that are stored.
     pub(crate) stored: &'static str,
+    /// A label: the bytes that nothing else needs.
+    pub(crate) only_here: &'static str,
     /// A column.
     pub(crate) size: &'static str,
     /// A column.
@@ -337,6 +339,14 @@ pub(crate) struct Texts {
     pub(crate) where_from: &'static str,
     /// The name of the only upstream.
     pub(crate) upstream: &'static str,
+    /// A sentence of the page of upstreams.
+    pub(crate) upstream_last_failure: fn(&str) -> String,
+    /// A sentence of the page of upstreams.
+    pub(crate) upstream_retry_after: fn(&str) -> String,
+    /// A sentence of the page of upstreams.
+    pub(crate) upstream_remaining: fn(&str) -> String,
+    /// A sentence of the page of upstreams.
+    pub(crate) upstream_is_silent: &'static str,
     /// A column.
     pub(crate) priority: &'static str,
     /// A sentence of the page.
@@ -493,6 +503,7 @@ static ENGLISH: Texts = Texts {
     mode: "Mode",
     location: "Location",
     stored: "Stored",
+    only_here: "Only here",
     size: "Size",
     created: "Created",
     updated: "Updated",
@@ -639,6 +650,10 @@ static ENGLISH: Texts = Texts {
     answer: "Answer",
     where_from: "Where does an image come from?",
     upstream: "upstream",
+    upstream_last_failure: |at| format!("A request failed at {at}."),
+    upstream_retry_after: |at| format!("The registry wants no requests before {at}."),
+    upstream_remaining: |count| format!("The registry still allows {count} pulls."),
+    upstream_is_silent: "The registry did not answer when it was asked last.",
     priority: "Priority",
     select_two: "Select two versions to compare.",
     no_difference: "No difference.",
@@ -697,6 +712,7 @@ static CHINESE: Texts = Texts {
     mode: "模式",
     location: "位置",
     stored: "已存储",
+    only_here: "仅此处",
     size: "大小",
     created: "创建时间",
     updated: "更新时间",
@@ -839,6 +855,10 @@ static CHINESE: Texts = Texts {
     answer: "回答",
     where_from: "镜像来自哪里？",
     upstream: "上游",
+    upstream_last_failure: |at| format!("{at} 的一次请求失败。"),
+    upstream_retry_after: |at| format!("该注册表要求 {at} 之前不要请求。"),
+    upstream_remaining: |count| format!("该注册表还允许 {count} 次拉取。"),
+    upstream_is_silent: "上次询问时，该注册表没有回答。",
     priority: "优先级",
     select_two: "请选择两个版本进行比较。",
     no_difference: "没有差异。",

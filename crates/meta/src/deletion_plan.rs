@@ -36,6 +36,35 @@ pub fn freed_by_blob(
     Ok(size.unwrap_or_default())
 }
 
+/// The bytes that nothing but one version needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BytesOnlyHere {
+    /// The sum of the sizes of the blobs.
+    pub bytes: i64,
+    /// `false` if the blobs are more than were looked at.
+    pub is_complete: bool,
+}
+
+/// The most blobs of a version whose other users are looked for.
+const MAX_BLOBS_EXAMINED: i64 = 1_000;
+
+/// Returns the bytes of the blobs that a version names, and no other version and no other repository.
+pub fn bytes_only_here(tx: &mut Tx<'_>, version: &Id) -> Result<BytesOnlyHere, MetaError> {
+    let sql = "SELECT coalesce(CAST(sum(CASE WHEN
+          EXISTS (SELECT 1 FROM manifest_refs o WHERE o.repository_id = few.repository_id
+            AND o.blob_digest = few.blob_digest AND o.version_id <> ?1)
+          OR EXISTS (SELECT 1 FROM repository_blobs b WHERE b.digest = few.blob_digest
+            AND b.repository_id <> few.repository_id)
+          THEN 0 ELSE few.size END) AS BIGINT), 0), count(*)
+        FROM (SELECT DISTINCT repository_id, blob_digest, size FROM manifest_refs
+              WHERE version_id = ?1 AND blob_digest IS NOT NULL LIMIT ?2) few";
+    let found = tx.query_first(sql, params![version, MAX_BLOBS_EXAMINED + 1], |row| {
+        let (bytes, blobs) = (row.int(0)?, row.int(1)?);
+        Ok(BytesOnlyHere { bytes, is_complete: blobs <= MAX_BLOBS_EXAMINED })
+    })?;
+    Ok(found.unwrap_or(BytesOnlyHere { bytes: 0, is_complete: true }))
+}
+
 /// Returns the size of a manifest if only one image holds it, and otherwise 0.
 pub fn freed_by_manifest(tx: &mut Tx<'_>, digest: &Digest) -> Result<i64, MetaError> {
     let sizes = tx.query(

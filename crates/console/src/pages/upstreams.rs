@@ -2,7 +2,8 @@
 
 use askama::Template;
 use axum::response::Response;
-use engine::{PullExplanation, UpstreamExplanation, UpstreamOutcome};
+use engine::{PullExplanation, UpstreamExplanation, UpstreamOutcome, UpstreamState};
+use jiff::Timestamp;
 use model::name::RepositoryName;
 use model::permissions::artifactregistry;
 use model::repository::{ModeName, RemoteUpstream, RepositoryMode};
@@ -14,6 +15,7 @@ use crate::html::Untrusted;
 use crate::links::Link;
 use crate::page;
 use crate::request::ConsoleRequest;
+use crate::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "upstreams.html")]
@@ -22,6 +24,7 @@ struct UpstreamsPage {
     name: String,
     location: Option<String>,
     rows: Vec<UpstreamEntry>,
+    state: Vec<String>,
     image: String,
     explanation: Option<Explanation>,
 }
@@ -69,6 +72,8 @@ pub(crate) async fn show(
         rows.push(visible(request, row).await?);
     }
     let address = request.app.registry_uri(&name);
+    let state = request.engine().upstream_state(&repository);
+    let state = state.map(|state| state_texts(request.texts, &state)).unwrap_or_default();
     let shown = UpstreamsPage {
         frame: request
             .frame(format!("{} · {}", request.texts.upstreams, name.repository))
@@ -78,10 +83,30 @@ pub(crate) async fn show(
         location: request.other_location(&name),
         name: name.repository.to_string(),
         rows,
+        state,
         image,
         explanation,
     };
     Ok(page::show(request, &shown))
+}
+
+/// Returns what this process knows of another registry, in sentences.
+fn state_texts(t: &Texts, state: &UpstreamState) -> Vec<String> {
+    let mut texts = Vec::new();
+    if state.is_silent {
+        texts.push(t.upstream_is_silent.to_owned());
+    }
+    if let Some(limit) = &state.rate_limit {
+        texts.push((t.upstream_remaining)(&limit.remaining.to_string()));
+    }
+    if let Some(at) = state.retry_after.and_then(|at| Timestamp::from_microsecond(at).ok()) {
+        texts.push((t.upstream_retry_after)(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
+    }
+    if let Some(at) = state.last_failure.and_then(|last| Timestamp::from_microsecond(last.at).ok())
+    {
+        texts.push((t.upstream_last_failure)(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
+    }
+    texts
 }
 
 /// An upstream, and the repository of this registry that it is.

@@ -1,6 +1,7 @@
 //! The manifests that a version names or that name it: those of an index, the indexes of a manifest, and attachments.
 
 use identity::Authorized;
+use meta::deletion_plan::{self, BytesOnlyHere};
 use meta::images::{self, ManifestDetails};
 use meta::{tag_table, usage, versions};
 use model::artifact_name::VersionName;
@@ -22,6 +23,8 @@ pub struct VersionRelations {
     pub version: ManifestDetails,
     /// The sum in bytes of all distinct blobs that the version or its manifests name.
     pub bytes: i64,
+    /// The bytes of the blobs that nothing else in the registry needs.
+    pub only_here: BytesOnlyHere,
     /// The manifests that an index names and its image holds, in the order of the index.
     pub children: Vec<ManifestDetails>,
     /// The digests of the indexes that name the version.
@@ -56,6 +59,7 @@ impl Engine {
                 };
                 return Ok(VersionRelations {
                     bytes,
+                    only_here: deletion_plan::bytes_only_here(tx, &version.id)?,
                     children: images::list_children(tx, &version.id, MAX_RELATED)?,
                     parents: versions::list_bound_parents(tx, &version.id, MAX_RELATED)?,
                     referrers: images::list_referring(tx, package, &name.digest, MAX_RELATED)?,

@@ -52,6 +52,14 @@ async fn a_version_is_shown_with_all_that_is_known_of_it(accounts: AccountServer
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
+    let blobs: usize = image.blobs.iter().map(bytes::Bytes::len).sum();
+    let only_here = format!("<dt>Only here</dt><dd><span title=\"{blobs} B\">");
+    assert!(page.contains(&only_here), "{page}");
+    // A second image shares the first layer and the config.
+    Image::with_layers(1, 1).push(&accounts.owner.client, (IMAGE, "v2")).await;
+    let page = reader.open(&format!("{REPOSITORY_PAGE}/team/app:v1")).await;
+    let own = image.blobs[2].len();
+    assert!(page.contains(&format!("<dt>Only here</dt><dd><span title=\"{own} B\">")), "{page}");
     let raw = format!("{REPOSITORY_PAGE}/team/app@{digest}/-/manifest");
     let manifest = reader.get(&raw).await.expect_status(200);
     assert_eq!(manifest.text(), image.manifest);
