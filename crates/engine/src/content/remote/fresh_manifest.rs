@@ -17,6 +17,10 @@ struct CachedVersion<T> {
     look: Option<UpstreamLook>,
 }
 
+/// The search of a version in the rows of an image.
+type FindCached<T> =
+    fn(&mut Tx<'_>, ImageAddress<'_>, &Reference) -> Result<Option<CachedVersion<T>>, MetaError>;
+
 impl RemoteSource {
     /// Returns a manifest with its bytes, if the repository has it and need not ask the upstream.
     pub(crate) async fn find_fresh_manifest(
@@ -56,11 +60,7 @@ impl RemoteSource {
     async fn find_fresh<T: Send + 'static>(
         &self,
         reference: &Reference,
-        find: fn(
-            &mut Tx<'_>,
-            ImageAddress<'_>,
-            &Reference,
-        ) -> Result<Option<CachedVersion<T>>, MetaError>,
+        find: FindCached<T>,
     ) -> Result<Option<CachedVersion<T>>, EngineError> {
         let (holding, wanted) = (self.holding().clone(), reference.clone());
         let time = self.fresh_time();
