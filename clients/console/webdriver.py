@@ -42,11 +42,16 @@ class Driver:
                 self.port = int(started[1])
                 break
         assert self.port, f"chromedriver did not start: {command}"
+        self.browsers = []
 
     def browser(self, scripts=True, language="en-US"):
-        return Browser(self.port, scripts, language)
+        self.browsers.append(Browser(self.port, scripts, language))
+        return self.browsers[-1]
 
     def end(self):
+        """Ends the browsers too: chromedriver would leave them behind."""
+        for browser in self.browsers:
+            browser.end()
         self.process.terminate()
         self.process.wait(timeout=10)
 
@@ -87,7 +92,10 @@ class Browser:
         return value
 
     def end(self):
-        self.send("DELETE", "")
+        """Ends the browser, unless it has ended."""
+        if self.path:
+            self.send("DELETE", "")
+            self.path = ""
 
     # --- pages
 

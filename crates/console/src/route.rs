@@ -277,7 +277,8 @@ mod tests {
                 ConsoleRoute::Image(name, _) => format!("{} of {}", route.pattern(), name.image),
                 ConsoleRoute::Tag(name, tag) => format!("tag {tag} of {}", name.image),
                 ConsoleRoute::Version(name, _) => {
-                    format!("{} of {} at {:.9}", route.pattern(), name.package.image, name.digest)
+                    let digest = &name.digest.as_str()[..9];
+                    format!("{} of {} at {digest}", route.pattern(), name.package.image)
                 }
                 other => other.pattern().to_owned(),
             },
