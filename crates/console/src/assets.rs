@@ -10,7 +10,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
 use model::digest::Digest;
@@ -103,6 +104,9 @@ pub(crate) fn answer(name: &str, headers: &HeaderMap) -> Option<Response> {
         .header(CONTENT_TYPE, asset.media_type)
         .header(CACHE_CONTROL, "public, max-age=31536000, immutable")
         .header(ETAG, format!("\"{}\"", asset.name))
+        .header(X_CONTENT_TYPE_OPTIONS, "nosniff")
+        .header(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'")
+        .header("cross-origin-resource-policy", "same-origin")
         .header(VARY, "accept-encoding");
     let (response, body) = if takes_gzip(headers) {
         (response.header(CONTENT_ENCODING, "gzip"), asset.compressed.clone())

@@ -17,8 +17,8 @@ use model::resource::Resource;
 use web::app::App;
 use web::audit::AuditRecorder;
 use web::auth::Authenticator;
-use web::layer::RequestInfo;
 use web::layer::own_names::is_local;
+use web::layer::{PASSWORD_PATH, RequestInfo};
 use web::server_url::RequestArrival;
 
 use crate::assets;
@@ -143,7 +143,10 @@ impl ConsoleRequest {
         let own_url = app.own_url(&RequestArrival::of(parts));
         let secret = session::cookie(&parts.headers, session::SESSION)
             .or_else(|| session::cookie(&parts.headers, session::FORM));
-        let here = parts.uri.path_and_query().map_or(ROOT, |path| path.as_str());
+        // The address of a one-time link is a secret, which no other address may hold.
+        let is_secret = parts.uri.path().starts_with(PASSWORD_PATH);
+        let here = parts.uri.path_and_query().filter(|_| !is_secret);
+        let here = here.map_or(ROOT, |path| path.as_str());
         Ok(Self {
             viewer,
             texts: language_of(&parts.headers),

@@ -7,7 +7,7 @@ use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::name::{Location, ProjectId, RepositoryId, RepositoryName};
 use model::permission::Permission;
-use model::permissions::{artifactregistry, resourcemanager};
+use model::permissions::artifactregistry;
 use model::reference::Tag;
 use percent_encoding::percent_decode_str;
 use web::audit::{AuditedOperation, LogWhen};
@@ -25,19 +25,19 @@ pub const ROUTES: [RouteSpec; 23] = [
     public("GET HEAD", "/console/-/language/{language}", "it sets the language of the browser"),
     public("GET HEAD", "/console/-/search", OWN_RIGHTS),
     public("GET HEAD POST", "/console/-/you", "it shows the viewer's own sessions"),
-    asks(resourcemanager::PROJECTS_GET, "GET HEAD", "/console/{project}"),
+    asks(artifactregistry::REPOSITORIES_LIST, "GET HEAD", "/console/{project}"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/connect"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/activity"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/activity.csv"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/upstreams"),
-    asks(artifactregistry::PACKAGES_GET, "GET HEAD", "/console/{image}"),
+    asks(artifactregistry::TAGS_LIST, "GET HEAD", "/console/{image}"),
     asks(artifactregistry::TAGS_LIST, "GET HEAD", "/console/{image}/-/history"),
     asks(artifactregistry::TAGS_UPDATE, "POST", "/console/{image}/-/tags"),
-    asks(artifactregistry::VERSIONS_GET, "GET HEAD", "/console/{image}/-/compare"),
+    asks(DOWNLOAD, "GET HEAD", "/console/{image}/-/compare"),
     asks(artifactregistry::VERSIONS_GET, "GET HEAD", "/console/{image}/-/delete"),
     asks(artifactregistry::VERSIONS_DELETE, "POST", "/console/{image}/-/delete"),
-    asks(artifactregistry::PACKAGES_GET, "GET HEAD", "/console/{image}/-/activity"),
+    asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{image}/-/activity"),
     asks(artifactregistry::VERSIONS_GET, "GET HEAD", "/console/{version}"),
     asks(DOWNLOAD, "GET HEAD", "/console/{version}/-/manifest"),
     asks(DOWNLOAD, "GET HEAD", "/console/{version}/-/config"),

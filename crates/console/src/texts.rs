@@ -271,6 +271,8 @@ pub(crate) struct Texts {
     pub(crate) step: &'static str,
     /// A sentence of the page of content that a rule holds back.
     pub(crate) rule_denies: &'static str,
+    /// A sentence of the page of a version.
+    pub(crate) may_not_download: &'static str,
     /// A remark about sizes.
     pub(crate) compressed: &'static str,
     /// A remark about the size of an index.
@@ -602,6 +604,7 @@ static ENGLISH: Texts = Texts {
     empty_layer: "no layer",
     step: "Step",
     rule_denies: "A rule of this repository does not let its content be downloaded.",
+    may_not_download: "You may see that this version is here, but not its content. It needs artifactregistry.repositories.downloadArtifacts.",
     compressed: "Sizes are of what is stored, which is compressed.",
     shared_once: "shared layers count once",
     newest_tag: "Pull the newest tag",
@@ -663,7 +666,7 @@ static ENGLISH: Texts = Texts {
     attached_to: "attached to",
     selected: "selected",
     freed_later: "The space is free after the collection of unused content.",
-    would_be_freed: "Would be freed",
+    would_be_freed: "Would be freed in this repository",
     reason: "Why",
     stays: "What stays, and why",
     goes: "What goes",
@@ -811,6 +814,7 @@ static CHINESE: Texts = Texts {
     empty_layer: "无层",
     step: "步骤",
     rule_denies: "此仓库的规则不允许下载其内容。",
+    may_not_download: "您可以看到此版本，但不能查看其内容。需要 artifactregistry.repositories.downloadArtifacts。",
     compressed: "大小为存储的压缩大小。",
     shared_once: "共享层只计一次",
     newest_tag: "拉取最新标签",

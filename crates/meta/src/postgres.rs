@@ -66,7 +66,11 @@ impl Postgres {
     fn migrate(&self) -> Result<(), MetaError> {
         let session = self.0.session()?;
         // The key of the lock is any number that no other program uses. The lock ends with its transaction.
-        session.script("BEGIN; SELECT pg_advisory_xact_lock(7311470015)")?;
+        // An index over very many rows takes long, and so does the migration of another process that is waited for.
+        session.script(
+            "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+             SELECT pg_advisory_xact_lock(7311470015)",
+        )?;
         crate::migrate::run(&mut Tx::postgres(&session))?;
         session.script("COMMIT")?;
         self.0.give_back(session);

@@ -4,6 +4,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use http::HeaderValue;
+use http::header::VARY;
 use oci::token;
 use web::app::App;
 use web::routes::{DeclaredRoutes, RouteAccess};
@@ -72,7 +74,10 @@ async fn by_none(
     if console::is_page_request(request.method(), request.headers()) {
         return console::front_door(State(app), request).await;
     }
-    oci::nothing_here(State(app), request).await
+    let mut response = oci::nothing_here(State(app), request).await;
+    // A browser gets another answer.
+    response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// The routes of the listener for operators.

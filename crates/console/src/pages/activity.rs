@@ -23,6 +23,8 @@ const ROWS: usize = 50;
 
 /// The most rows of a file.
 const MAX_FILE_ROWS: usize = 5_000;
+/// The most pages of the list that are read for a file, also where few rows match.
+const MAX_FILE_PAGES: usize = 20;
 
 /// The kinds of changes that happen in a repository.
 const KINDS: [EventAction; 12] = [
@@ -220,10 +222,14 @@ async fn list(
     let authorized = authorize(request, repository).await?;
     let scope = scope_of(repository, image);
     let kinds = request.query.all("kind");
-    let kind = |word: &str| KINDS.into_iter().find(|kind| kind.as_str() == word);
+    let kind = |word: &str| {
+        let known = KINDS.into_iter().find(|kind| kind.as_str() == word);
+        known.ok_or_else(|| ConsoleError::Invalid(format!("{word:?} is no kind of change")))
+    };
+    let kinds = kinds.filter(|word| !word.is_empty()).map(kind);
     let filter = ActivityFilter {
         actor: request.query.get("actor").map(str::to_owned),
-        kinds: kinds.filter_map(kind).collect(),
+        kinds: kinds.collect::<Result<_, _>>()?,
         since: day(request, "since", 0)?,
         until: day(request, "until", 1)?,
     };
@@ -264,7 +270,11 @@ pub(crate) async fn csv(
 ) -> Result<Response, ConsoleError> {
     let mut text = String::from("time,kind,actor,way,image,tag,digest\r\n");
     let (mut start, mut rows) = (String::new(), 0);
-    while rows < MAX_FILE_ROWS {
+    for turn in 0..=MAX_FILE_PAGES {
+        if turn == MAX_FILE_PAGES || rows >= MAX_FILE_ROWS {
+            text.push_str("# there is more: narrow the filter\r\n");
+            break;
+        }
         let listed = list(request, &name, None, PageRequest { start, limit: 1_000 }).await?;
         for entry in listed.entries {
             rows += 1;

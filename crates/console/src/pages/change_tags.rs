@@ -55,7 +55,11 @@ async fn set(
         Some(_) => digest_of(fields, "seen")?,
         None => {
             let reading = request.authorize(artifactregistry::TAGS_GET, resource()).await?;
-            request.engine().find_tag(&reading, name).await.ok()
+            match request.engine().find_tag(&reading, name).await.map_err(ConsoleError::from) {
+                Ok(digest) => Some(digest),
+                Err(ConsoleError::NotFound) => None,
+                Err(error) => return Err(error),
+            }
         }
     };
     let permission = match seen {

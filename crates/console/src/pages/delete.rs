@@ -150,6 +150,9 @@ fn staying(
         link: version_link(request, name, &kept.digest),
         reason: match &kept.reason {
             KeepReason::NamedBy(index) => format!("{} {}", t.part_of, short_digest(index.as_str())),
+            KeepReason::AttachedTo(subject) => {
+                format!("{} {}", t.attached_to, short_digest(subject.as_str()))
+            }
             KeepReason::Tagged(tag) => (t.has_tag)(tag),
             KeepReason::ImmutableTag(tag) => (t.has_immutable_tag)(tag),
             KeepReason::Gone => t.already_gone.to_owned(),

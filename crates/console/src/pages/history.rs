@@ -16,6 +16,7 @@ use crate::frame::Frame;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
 use crate::page;
+use crate::pages::rights::ImageRights;
 use crate::request::ConsoleRequest;
 
 const ROWS: usize = 50;
@@ -63,7 +64,7 @@ pub(crate) async fn show(
         return Err(ConsoleError::SignIn);
     }
     let resource = Resource::Repository(name.repository.clone());
-    let authorized = request.authorize(artifactregistry::TAGS_LIST, resource.clone()).await?;
+    let authorized = request.authorize(artifactregistry::TAGS_LIST, resource).await?;
     let wanted = request.query.get("tag");
     let tag: Option<Tag> =
         wanted.map(str::parse).transpose().map_err(|_| ConsoleError::NotFound)?;
@@ -76,8 +77,7 @@ pub(crate) async fn show(
         link: request.links.version(&VersionName { package: name.clone(), digest: digest.clone() }),
         digest: digest.to_string(),
     };
-    let may_restore = request.may(artifactregistry::TAGS_UPDATE, &resource).await?
-        && request.may(artifactregistry::TAGS_CREATE, &resource).await?;
+    let may_restore = ImageRights::of(request, &name.repository).await?.set_tags;
     let named = listed.entries.iter().filter(|_| may_restore).map(|change| change.tag.as_str());
     let current = current_digests(request, &name, named.collect()).await?;
     let rows = listed.entries.into_iter().map(|change| {
@@ -116,6 +116,9 @@ async fn current_digests(
     name: &PackageName,
     tags: BTreeSet<&str>,
 ) -> Result<BTreeMap<String, Digest>, ConsoleError> {
+    if tags.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let resource = Resource::Repository(name.repository.clone());
     let authorized = request.authorize(artifactregistry::TAGS_GET, resource).await?;
     let mut current = BTreeMap::new();

@@ -62,6 +62,7 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     });
     let rows: Vec<ProjectRow> = rows.collect();
     if let ([only], None, "") = (rows.as_slice(), &next, after)
+        && only.content.is_some()
         && request.query.get("all").is_none()
     {
         return Ok(redirect(request, &only.link.to_string()));

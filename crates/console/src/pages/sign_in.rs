@@ -71,6 +71,9 @@ pub(crate) async fn sign_in(
     };
     let (status, problem) = match request.identity().sign_in(sign_in).await {
         Ok(session) => {
+            if let Some(before) = request.session() {
+                request.identity().end_session(&before.caller, before.session_id).await?;
+            }
             let mut response = redirect(request, &next_of(&fields));
             let headers = response.headers_mut();
             headers.append(SET_COOKIE, session::set(session::SESSION, &session.secret, None));

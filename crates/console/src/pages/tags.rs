@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::response::Response;
 use engine::{
-    ImageOrder, ListQuery, ManifestDetails, SortOrder, TagDetail, TagDetails, TagTableOrder,
-    VersionOrder,
+    FallbackTags, ImageOrder, ListQuery, ManifestDetails, SortOrder, TagDetail, TagDetails,
+    TagTableOrder, VersionOrder,
 };
 use model::artifact_name::{PackageName, VersionName};
 use model::image_config::PlatformSummary;
@@ -116,20 +116,30 @@ pub(crate) async fn show(
 async fn show_tags(request: &ConsoleRequest, name: PackageName) -> Result<Response, ConsoleError> {
     let resource = Resource::Repository(name.repository.clone());
     let authorized = request.authorize(artifactregistry::TAGS_LIST, resource).await?;
-    let list = ListRequest::read(&request.query, &TAG_COLUMNS);
+    // Names that begin with a text are found by the index of names, however old the tags are.
+    let columns = match request.query.get("filter") {
+        Some(_) => [TAG_COLUMNS[1].clone(), TAG_COLUMNS[0].clone()],
+        None => TAG_COLUMNS,
+    };
+    let list = ListRequest::read(&request.query, &columns);
     let shows_attached = request.query.get("attached").is_some();
     let query = ListQuery {
         filter: tag_filter(&name, &list.filter)?,
         order: list.order,
         page: list.page.clone(),
     };
-    let listed = request.engine().list_tag_table(&authorized, &name, query).await?;
+    let fallback = if shows_attached { FallbackTags::Shown } else { FallbackTags::Hidden };
+    let listed = request.engine().list_tag_table(&authorized, &name, query, fallback).await?;
     let bare = request.links.image(&name);
     let base = bare.clone().with_some("attached", shows_attached.then_some("1"));
     let address = format!("{}/{}", request.app.registry_uri(&name.repository), name.image);
-    let shown = listed.entries.into_iter().filter(|tag| shows_attached || !is_fallback(&tag.name));
+    let shown = listed.entries.into_iter();
     let rows: Vec<_> = shown.map(|tag| tag_entry(request, &name, tag)).collect();
-    let pull = rows.first().map(|row| format!("docker pull {address}:{}", row.name));
+    let is_newest = list.page.start.is_empty()
+        && list.order.field == TagTableOrder::Updated
+        && list.order.direction == SortDirection::Descending;
+    let newest = rows.first().filter(|_| is_newest);
+    let pull = newest.map(|row| format!("docker pull {address}:{}", row.name));
     let command = format!("gcloud artifacts docker tags list {address}");
     let shown = TagsPage {
         frame: request
@@ -147,9 +157,9 @@ async fn show_tags(request: &ConsoleRequest, name: PackageName) -> Result<Respon
         },
         all: bare,
         rows,
-        by_name: list.sort_link(&base, &TAG_COLUMNS, TagTableOrder::Name),
-        by_time: list.sort_link(&base, &TAG_COLUMNS, TagTableOrder::Updated),
-        pages: list.page_links(&base, &TAG_COLUMNS, listed.next.as_deref()),
+        by_name: list.sort_link(&base, &columns, TagTableOrder::Name),
+        by_time: list.sort_link(&base, &columns, TagTableOrder::Updated),
+        pages: list.page_links(&base, &columns, listed.next.as_deref()),
         filter: list.filter,
         address,
         delete: request.links.image(&name).page("delete"),
@@ -333,14 +343,6 @@ fn is_provenance(kind: &str) -> bool {
     kind.ends_with(".att") || kind.contains("in-toto") || kind.contains("slsa")
 }
 
-/// Returns whether a tag stands for an attachment: `sha256-HEX`, perhaps with an end.
-pub(crate) fn is_fallback(tag: &str) -> bool {
-    let Some(rest) = tag.strip_prefix("sha256-") else { return false };
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let (hex, end) = rest.split_at_checked(64).unwrap_or(("", ""));
-    !hex.is_empty() && hex.bytes().all(is_hex) && (end.is_empty() || end.starts_with(['.', '-']))
-}
-
 /// Returns the filter for tags that begin with a text.
 fn tag_filter(name: &PackageName, text: &str) -> Result<ListFilter, ConsoleError> {
     if text.is_empty() {
@@ -359,18 +361,6 @@ fn tag_filter(name: &PackageName, text: &str) -> Result<ListFilter, ConsoleError
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_of_attachments() {
-        let hex = "0123456789abcdef".repeat(4);
-        for tag in [format!("sha256-{hex}"), format!("sha256-{hex}.sig"), format!("sha256-{hex}-1")]
-        {
-            assert!(is_fallback(&tag), "{tag}");
-        }
-        for tag in ["sha256-abc", "v1", &format!("sha256-{hex}0"), &format!("SHA256-{hex}")] {
-            assert!(!is_fallback(tag), "{tag}");
-        }
-    }
 
     #[test]
     fn kinds_in_words() {

@@ -25,6 +25,8 @@ struct UpstreamsPage {
     location: Option<String>,
     rows: Vec<UpstreamEntry>,
     state: Vec<String>,
+    /// True if there are repositories of this registry that are asked in turn.
+    has_choice: bool,
     image: String,
     explanation: Option<Explanation>,
 }
@@ -63,9 +65,10 @@ pub(crate) async fn show(
     let mode = RepositoryMode::parse(repository.mode, &repository.settings);
     let mode = mode.map_err(|error| ConsoleError::Internal(error.to_string()))?;
     let image = request.query.get("image").unwrap_or_default().trim().to_owned();
+    let has_choice = mode.registry_url().is_none();
     let explanation = match image.as_str() {
-        "" => None,
-        image => Some(explain(request, &name, image).await?),
+        image if has_choice && !image.is_empty() => Some(explain(request, &name, image).await?),
+        _ => None,
     };
     let mut rows = Vec::new();
     for row in entries(request, &mode) {
@@ -84,6 +87,7 @@ pub(crate) async fn show(
         name: name.repository.to_string(),
         rows,
         state,
+        has_choice,
         image,
         explanation,
     };

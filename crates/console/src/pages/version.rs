@@ -132,6 +132,7 @@ async fn read_content(
     let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
     let refusal = Some(request.texts.rule_denies);
     if !request.may(permission, &resource).await? {
+        let refusal = Some(request.texts.may_not_download);
         return Ok(ReadContent { content: None, refusal });
     }
     let authorized = request.authorize(permission, resource).await?;
@@ -272,9 +273,32 @@ fn shown_content(
     }
 }
 
-/// Returns a JSON document with one field on each line. Other bytes stay as they are.
+/// The longest document in bytes that is written anew with one field on each line.
+const MAX_INDENTED_BYTES: usize = 64 << 10;
+/// The deepest nesting of such a document: indenting makes a deep one very much longer.
+const MAX_INDENTED_DEPTH: usize = 12;
+
+/// Returns a JSON document with one field on each line. A long or deep one stays as it is.
 fn indented(bytes: &[u8]) -> String {
+    let as_it_is = || String::from_utf8_lossy(bytes).into_owned();
+    if bytes.len() > MAX_INDENTED_BYTES || nesting(bytes) > MAX_INDENTED_DEPTH {
+        return as_it_is();
+    }
     let parsed: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
     let pretty = parsed.ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
-    pretty.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+    pretty.unwrap_or_else(as_it_is)
+}
+
+/// Returns an upper bound of the nesting of a document. Brackets within texts count too.
+fn nesting(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in bytes {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }

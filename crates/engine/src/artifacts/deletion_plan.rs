@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use identity::Authorized;
 use meta::images::{self, ManifestDetails};
-use meta::{Id, Tx, deletion_plan, versions};
+use meta::{Id, Tx, deletion_plan, tags, versions};
 use model::artifact_name::PackageName;
 use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use model::permissions::artifactregistry;
@@ -22,6 +22,8 @@ use crate::tags::tag_write::find_package;
 const MAX_PLANNED: usize = 200;
 /// The most manifests of one kind that are looked at for one version.
 const MAX_RELATED: i64 = 200;
+/// The most tags of one version that a plan takes along.
+const MAX_TAGS: usize = 250;
 /// The most rows that the deletion of a plan may touch, because it is one transaction.
 const MAX_ROWS: usize = 1_000;
 /// The most blobs whose other users are looked for.
@@ -43,6 +45,8 @@ pub enum DeletionReason {
 pub enum KeepReason {
     /// An index that stays names it.
     NamedBy(Digest),
+    /// The version that it is attached to stays.
+    AttachedTo(Digest),
     /// The version has tags of its own.
     Tagged(String),
     /// One of its tags is immutable.
@@ -54,7 +58,7 @@ pub enum KeepReason {
 /// A version that goes.
 #[derive(Debug, Clone)]
 pub struct PlannedDeletion {
-    /// The version. Its tags go with it; the first 100 are listed.
+    /// The version, with all its tags, which go with it.
     pub version: ManifestDetails,
     /// The reason.
     pub reason: DeletionReason,
@@ -76,7 +80,7 @@ pub struct DeletionPlan {
     pub goes: Vec<PlannedDeletion>,
     /// The versions that were selected, or that one would expect to go, and that stay.
     pub stays: Vec<KeptVersion>,
-    /// The bytes that nothing else in the registry needs.
+    /// The bytes that nothing else in the repository needs.
     pub freed_bytes: i64,
     /// `false` if the blobs are too many to look for all their other users.
     pub is_freed_complete: bool,
@@ -102,9 +106,15 @@ impl Engine {
     ) -> Result<DeletionPlan, EngineError> {
         let DeletionSelection { package, digests } = selection;
         check_count(&digests)?;
+        self.await_complete_references().await?;
         let image =
             self.image_to_change(authorized, artifactregistry::VERSIONS_DELETE, &package).await?;
-        self.read(move |tx| Planner::plan(tx, &image, &digests)).await
+        self.read(move |tx| {
+            let mut plan = Planner::plan(tx, &image, &digests)?;
+            estimate_freed(tx, &image.repository().id, &mut plan)?;
+            Ok(plan)
+        })
+        .await
     }
 
     /// Deletes what a plan says, if the plan is still the same. Returns the number of versions deleted.
@@ -204,6 +214,14 @@ impl<'a> Planner<'a> {
         if !self.known.insert(version.digest.clone()) {
             return Ok(());
         }
+        let mut version = version;
+        version.tags = tags::list_first_of_version(tx, &version.id, MAX_TAGS as i64 + 1)?;
+        if version.tags.len() > MAX_TAGS {
+            return Err(EngineError::Precondition(format!(
+                "{} has more than {MAX_TAGS} tags: remove some of them first",
+                version.digest
+            )));
+        }
         let scope = meta::tags::TagScope::Version(&version.id);
         match check_deletable(tx, self.image.address(), scope) {
             Ok(()) => self.candidates.push(PlannedDeletion { version, reason }),
@@ -262,48 +280,64 @@ impl<'a> Planner<'a> {
                 self.candidates.iter().map(|planned| planned.version.digest.clone()).collect();
             let keeper = |planned: &PlannedDeletion| {
                 let named_by = parents.get(&planned.version.digest)?;
-                named_by.iter().find(|parent| !going.contains(*parent)).cloned()
+                let named_by = named_by.iter().find(|parent| !going.contains(*parent));
+                match (&planned.reason, named_by) {
+                    (_, Some(by)) => Some(KeepReason::NamedBy(by.clone())),
+                    // An attachment goes only with the version that it is attached to.
+                    (DeletionReason::AttachedTo(subject), None) if !going.contains(subject) => {
+                        Some(KeepReason::AttachedTo(subject.clone()))
+                    }
+                    (_, None) => None,
+                }
             };
-            let Some(position) = self.candidates.iter().position(|one| keeper(one).is_some())
-            else {
-                return Ok(());
-            };
-            let by = keeper(&self.candidates[position]).expect("found just now");
+            let mut positions = self.candidates.iter().enumerate();
+            let kept = positions.find_map(|(position, one)| Some((position, keeper(one)?)));
+            let Some((position, reason)) = kept else { return Ok(()) };
             let kept = self.candidates.remove(position);
-            let reason = KeepReason::NamedBy(by);
             self.stays.push(KeptVersion { digest: kept.version.digest, reason });
         }
     }
 
     fn finish(self, tx: &mut Tx<'_>) -> Result<DeletionPlan, EngineError> {
         let goes = in_order(tx, self.candidates)?;
-        let ids: Vec<Id> = goes.iter().map(|planned| planned.version.id).collect();
-        let mut blobs = BTreeSet::new();
         let mut rows = 0;
         for planned in &goes {
             let named = versions::list_blobs(tx, &planned.version.id)?;
             rows += 4 + named.len() + planned.version.tags.len() * (3 + self.image.webhooks.len());
-            blobs.extend(named);
         }
         if rows > MAX_ROWS {
             return Err(too_much());
         }
-        let repository = self.image.repository().id;
-        let mut freed_bytes = 0;
-        for blob in blobs.iter().take(MAX_BLOBS) {
-            freed_bytes += deletion_plan::freed_by_blob(tx, &repository, blob, &ids)?;
-        }
-        for planned in &goes {
-            freed_bytes += deletion_plan::freed_by_manifest(tx, &planned.version.digest)?;
-        }
         Ok(DeletionPlan {
-            freed_bytes,
-            is_freed_complete: blobs.len() <= MAX_BLOBS,
+            freed_bytes: 0,
+            is_freed_complete: true,
             fingerprint: fingerprint_of(&goes, &self.stays),
             goes,
             stays: self.stays,
         })
     }
+}
+
+/// Adds to a plan the bytes that its deletion would free in the repository.
+fn estimate_freed(
+    tx: &mut Tx<'_>,
+    repository: &Id,
+    plan: &mut DeletionPlan,
+) -> Result<(), EngineError> {
+    let ids: Vec<Id> = plan.goes.iter().map(|planned| planned.version.id).collect();
+    let mut blobs = BTreeSet::new();
+    for id in &ids {
+        blobs.extend(versions::list_blobs(tx, id)?);
+    }
+    plan.is_freed_complete = blobs.len() <= MAX_BLOBS;
+    for blob in blobs.iter().take(MAX_BLOBS) {
+        plan.freed_bytes += deletion_plan::freed_by_blob(tx, repository, blob, &ids)?;
+    }
+    for planned in &plan.goes {
+        let digest = &planned.version.digest;
+        plan.freed_bytes += deletion_plan::freed_by_manifest(tx, repository, digest)?;
+    }
+    Ok(())
 }
 
 /// Puts an index before what it names: only so can each be deleted in turn.

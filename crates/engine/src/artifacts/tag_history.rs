@@ -7,6 +7,7 @@ use meta::tags::TagChange;
 use model::artifact_name::PackageName;
 use model::permissions::artifactregistry;
 use model::reference::Tag;
+use model::repository::ModeName;
 
 use crate::artifacts::listing::{RowFilter, read_page};
 use crate::engine::Engine;
@@ -21,7 +22,7 @@ impl Engine {
     /// an image that was deleted has none.
     ///
     /// For a virtual repository, these are the changes in all its upstreams that hold the image, whichever of them
-    /// answers for a tag.
+    /// answers for a tag. They name no principals then: whoever reads the virtual repository may not see its upstreams.
     pub async fn tag_history(
         &self,
         authorized: &Authorized,
@@ -31,6 +32,7 @@ impl Engine {
     ) -> Result<ListPage<TagChange>, EngineError> {
         let context = self.image_context(authorized, artifactregistry::TAGS_LIST, name).await?;
         let packages = self.packages_of_list(&context).await?;
+        let hides_people = context.repository().mode == ModeName::Virtual;
         self.read(move |tx| {
             let page = read_page(
                 page.clone(),
@@ -49,7 +51,11 @@ impl Engine {
                 |(id, _)| id.to_string(),
                 |(_, change)| RowFilter::Include(change.tag.len() + 400),
             )?;
-            let entries = page.entries.into_iter().map(|(_, change)| change).collect();
+            let shown = |(_, change): (Id, TagChange)| match hides_people {
+                true => TagChange { principal: String::new(), ..change },
+                false => change,
+            };
+            let entries = page.entries.into_iter().map(shown).collect();
             Ok(ListPage { entries, next: page.next })
         })
         .await

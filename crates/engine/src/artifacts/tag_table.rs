@@ -8,6 +8,7 @@ use meta::{Id, Tx};
 use model::artifact_name::PackageName;
 use model::list_filter::SortDirection;
 use model::permissions::artifactregistry;
+use model::reference::Tag;
 
 use crate::artifacts::listing::{NameRange, RowFilter, read_page};
 use crate::engine::Engine;
@@ -20,6 +21,19 @@ pub(crate) const PULL_DAYS: i64 = 30;
 /// The length of a day in microseconds.
 pub(crate) const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
+/// The treatment of the tags by which clients attach artifacts to an image: `sha256-HEX`, perhaps with an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FallbackTags {
+    /// The list has them.
+    Shown,
+    /// The list leaves them out.
+    Hidden,
+}
+
+fn is_fallback(tag: &str) -> bool {
+    tag.parse::<Tag>().is_ok_and(|tag| tag.is_referrers_fallback())
+}
+
 impl Engine {
     /// Lists the tags of an image whose names match, each with its version. Of tags with one name in several upstreams,
     /// the list has the one that a pull gets.
@@ -28,6 +42,7 @@ impl Engine {
         authorized: &Authorized,
         name: &PackageName,
         query: ListQuery<SortOrder<TagTableOrder>>,
+        fallback_tags: FallbackTags,
     ) -> Result<ListPage<TagDetails>, EngineError> {
         let context = self.image_context(authorized, artifactregistry::TAGS_LIST, name).await?;
         let packages = self.packages_of_list(&context).await?;
@@ -46,7 +61,8 @@ impl Engine {
                 rows.read(tx, &packages)
             };
             let row_filter = |row: &TagDetails| {
-                let matches = filter.matches(|_| format!("{name}/tags/{}", row.name));
+                let is_shown = fallback_tags == FallbackTags::Shown || !is_fallback(&row.name);
+                let matches = is_shown && filter.matches(|_| format!("{name}/tags/{}", row.name));
                 let filter = RowFilter::include_if(matches, 500 + row.platforms.len());
                 match field {
                     TagTableOrder::Name => names.filter(&row.name, direction, filter),

@@ -23,7 +23,7 @@ pub struct VersionRelations {
     pub version: ManifestDetails,
     /// The sum in bytes of all distinct blobs that the version or its manifests name.
     pub bytes: i64,
-    /// The bytes of the blobs that nothing else in the registry needs.
+    /// The bytes of the blobs that nothing else in the repository needs.
     pub only_here: BytesOnlyHere,
     /// The manifests that an index names and its image holds, in the order of the index.
     pub children: Vec<ManifestDetails>,

@@ -100,7 +100,7 @@ impl TestRegistry {
             registry.postgres = Some(name);
             registries.push(registry);
         } else {
-            println!("SKIPPED: TEST_POSTGRES_URL is not set");
+            eprintln!("SKIPPED: TEST_POSTGRES_URL is not set");
         }
         registries
     }

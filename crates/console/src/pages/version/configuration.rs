@@ -11,6 +11,20 @@ use crate::texts::{SettingName, Texts};
 const MAX_LABELS: usize = 200;
 const MAX_VARIABLES: usize = 500;
 const MAX_STEPS: usize = 1_000;
+/// The most characters of a config that are shown in all: a config may hold two million.
+const MAX_CHARS: usize = 300_000;
+
+/// The characters that a page may still show of a config.
+struct CharBudget(usize);
+
+impl CharBudget {
+    /// Returns a text, cut to what the budget has left.
+    fn cut(&mut self, text: String) -> String {
+        let cut: String = text.chars().take(self.0).collect();
+        self.0 -= cut.chars().count();
+        cut
+    }
+}
 
 /// The config of an image as the page shows it. Fields that the config lacks are empty.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +104,7 @@ impl ImageConfiguration {
         let settings = raw.config.unwrap_or_default();
         let variables: Vec<String> = settings.env.unwrap_or_default();
         let has_secrets = variables.iter().any(|variable| looks_secret(variable));
+        let mut budget = CharBudget(MAX_CHARS);
         let mut shown = Self { is_known: true, has_secrets, ..Self::default() };
         let parts = [raw.os, raw.architecture, raw.variant];
         let platform: Vec<_> =
@@ -103,13 +118,20 @@ impl ImageConfiguration {
         shown.add(SettingName::Ports, settings.exposed_ports.map(keys_of));
         shown.add(SettingName::Volumes, settings.volumes.map(keys_of));
         shown.add(SettingName::StopSignal, settings.stop_signal);
-        shown.variables = variables.into_iter().take(MAX_VARIABLES).map(Untrusted::long).collect();
+        shown.variables = variables
+            .into_iter()
+            .take(MAX_VARIABLES)
+            .map(|variable| Untrusted::long(budget.cut(variable)))
+            .collect();
         let labels = settings.labels.unwrap_or_default().into_iter().take(MAX_LABELS);
         shown.labels = labels
-            .map(|(key, value)| (Untrusted::short(key), LabelValue::of(text_of(value))))
+            .map(|(key, value)| (Untrusted::short(key), LabelValue::of(budget.cut(text_of(value)))))
             .collect();
         let steps = raw.history.unwrap_or_default().into_iter().take(MAX_STEPS);
-        shown.steps = steps.map(BuildStep::of).collect();
+        shown.steps = steps
+            .map(BuildStep::of)
+            .map(|step| BuildStep { command: budget.cut(step.command), ..step })
+            .collect();
         shown
     }
 

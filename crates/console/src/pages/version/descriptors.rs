@@ -1,6 +1,6 @@
 //! The layers of an image and the manifests of an index, as rows of tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{ManifestDetails, VersionRelations};
 use model::artifact_name::VersionName;
@@ -16,6 +16,9 @@ use crate::request::ConsoleRequest;
 
 /// The most layers, and the most platforms, that are shown.
 const MAX_ROWS: usize = 1_000;
+
+/// The most attestations of one platform that are shown.
+const MAX_ATTESTATIONS: usize = 20;
 
 /// The annotations by which builders say that a manifest of an index is about another one.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
@@ -39,7 +42,8 @@ pub(crate) struct PlatformEntry {
     pub(crate) short: String,
     /// `None` if the image does not hold the manifest.
     pub(crate) link: Option<Link>,
-    pub(crate) size: Bytes,
+    /// `None` if the image does not hold the manifest.
+    pub(crate) size: Option<Bytes>,
     /// Manifests of the index that are about this one.
     pub(crate) attestations: Vec<AttestationEntry>,
 }
@@ -130,9 +134,12 @@ pub(crate) fn platforms(
     };
     let (attestations, entries): (Vec<_>, Vec<_>) =
         index.manifests.into_iter().take(MAX_ROWS).partition(|entry| entry.attested().is_some());
+    let mut seen = BTreeSet::new();
+    let entries: Vec<_> =
+        entries.into_iter().filter(|entry| seen.insert(entry.digest.clone())).collect();
     let entry = |entry: RawEntry| {
         let of_this = attestations.iter().filter(|other| other.attested() == Some(&entry.digest));
-        let of_this = of_this.map(|other| AttestationEntry {
+        let of_this = of_this.take(MAX_ATTESTATIONS).map(|other| AttestationEntry {
             short: short_digest(&other.digest).to_owned(),
             digest: other.digest.clone(),
             link: link(&other.digest),
@@ -143,7 +150,7 @@ pub(crate) fn platforms(
             platform: Untrusted::short(platform.unwrap_or_else(|| "—".to_owned())),
             short: short_digest(&entry.digest).to_owned(),
             link: link(&entry.digest),
-            size: Bytes(held.get(entry.digest.as_str()).map_or(0, |child| child.image_bytes)),
+            size: held.get(entry.digest.as_str()).map(|child| Bytes(child.image_bytes)),
             attestations: of_this.collect(),
             digest: entry.digest,
         }

@@ -17,6 +17,7 @@ const YOU: &str = "/console/-/you";
 on_both![
     attack_62_names_of_pages_stay_names,
     attack_77_texts_of_strangers_are_inert,
+    attack_77_large_documents_take_little,
     attack_78_content_is_no_page,
     attack_79_forms_of_other_sites_are_refused,
     attack_79_cookies_are_for_pages_alone,
@@ -140,6 +141,27 @@ async fn attack_77_texts_of_strangers_are_inert(accounts: AccountServer) {
     for inline in ["<style", " style=", " onclick=", "<script>"] {
         assert!(!html.contains(inline), "{inline}");
     }
+}
+
+/// A manifest and a config that take much to show are shown in part.
+async fn attack_77_large_documents_take_little(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let client = &accounts.owner.client;
+    let deep = format!("{}{}{}", "[".repeat(100), "1,".repeat(400_000) + "1", "]".repeat(100));
+    let steps: Vec<_> =
+        (0..150).map(|_| json!({ "created_by": "\u{7f}".repeat(10_000) })).collect();
+    let config = json!({ "os": "linux", "architecture": "amd64", "history": steps }).to_string();
+    let blob = client.push_blob(IMAGE, config.clone()).await;
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[],"x":{deep}}}"#,
+        model::media_type::OCI_MANIFEST,
+        blob.as_str(),
+        config.len()
+    );
+    let media_type = model::media_type::OCI_MANIFEST;
+    client.push_manifest((IMAGE, "v1"), media_type, manifest.clone()).await.expect_status(201);
+    let page = admin.open(&format!("{PAGE}@{}", digest_of(&manifest))).await;
+    assert!(page.len() < 16 << 20, "{} bytes", page.len());
 }
 
 async fn attack_78_content_is_no_page(accounts: AccountServer) {

@@ -1,6 +1,6 @@
 //! Forms that change something: tags, their way back, and deletions.
 
-use model::media_type::OCI_INDEX;
+use model::media_type::{OCI_INDEX, OCI_MANIFEST};
 
 use super::{Browser, REPOSITORY, REPOSITORY_PAGE, form_token, person_with};
 use crate::util::accounts::PROJECT;
@@ -15,6 +15,8 @@ on_both![
     a_tag_is_added_moved_put_back_and_removed,
     a_tag_that_moved_meanwhile_stays,
     a_deletion_says_what_goes_and_what_stays,
+    attachments_go_with_their_version,
+    a_deletion_names_every_tag,
     a_deletion_is_refused_when_something_changed,
     immutable_tags_stay,
     forms_say_what_is_wrong
@@ -124,6 +126,52 @@ async fn a_deletion_says_what_goes_and_what_stays(accounts: AccountServer) {
 fn field(html: &str, name: &str) -> String {
     let (_, rest) = html.split_once(&format!("name=\"{name}\" value=\"")).expect("a field");
     rest.split('"').next().expect("a value").to_owned()
+}
+
+/// What is attached to a version goes only with that version.
+async fn attachments_go_with_their_version(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let client = &accounts.owner.client;
+    let platform = push(&accounts, 1, "").await;
+    let signature = Image::referring_to(&platform.descriptor(), "application/vnd.example.sig");
+    signature.push_blobs(client, IMAGE).await;
+    let signed = (IMAGE, &*signature.digest());
+    client.push_manifest(signed, OCI_MANIFEST, signature.manifest.clone()).await.expect_status(201);
+    let index = index_of(&[platform.descriptor()]);
+    client.push_manifest((IMAGE, "multi"), OCI_INDEX, index.clone()).await.expect_status(201);
+    let delete = format!("{PAGE}/-/delete");
+    // The index keeps the platform, and so its signature stays.
+    let page = admin.open(&format!("{delete}?digest={}", platform.digest())).await;
+    assert!(page.contains("Nothing can be deleted"), "{page}");
+    assert!(page.contains(&format!("attached to {}", &platform.digest()[7..19])), "{page}");
+    // Selected by itself, the signature goes; with the index, all three.
+    let page = admin.open(&format!("{delete}?digest={}", signature.digest())).await;
+    assert!(page.contains("Delete 1 version?"), "{page}");
+    let page = admin.open(&format!("{delete}?digest={}", digest_of(&index))).await;
+    assert!(page.contains("Delete 3 versions?"), "{page}");
+}
+
+/// All tags of a version are shown and part of the plan, and very many are refused.
+async fn a_deletion_names_every_tag(accounts: AccountServer) {
+    let mut admin = administrator_of(&accounts).await;
+    let image = push(&accounts, 1, "first").await;
+    for n in 0..120 {
+        image.push(&accounts.owner.client, (IMAGE, &format!("t{n:03}"))).await;
+    }
+    let (delete, digest) = (format!("{PAGE}/-/delete"), image.digest());
+    let page = format!("{delete}?digest={digest}");
+    let shown = admin.open(&page).await;
+    assert!(shown.contains(">t119</span>"), "{shown}");
+    // A tag that sorts after a hundred others is part of the plan as well.
+    image.push(&accounts.owner.client, (IMAGE, "zz")).await;
+    let (plan, token) = (field(&shown, "plan"), form_token(&shown));
+    let confirm = [("token", token.as_str()), ("plan", &plan), ("digest", &digest)];
+    admin.post(&delete, &confirm).await.expect_status(409);
+    for n in 120..250 {
+        image.push(&accounts.owner.client, (IMAGE, &format!("t{n:03}"))).await;
+    }
+    let refused = admin.get(&page).await.expect_status(409);
+    assert!(refused.text().contains("more than 250 tags"), "{refused:?}");
 }
 
 /// Two people: one pushes, or deletes, while the other confirms.

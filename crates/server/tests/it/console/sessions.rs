@@ -99,6 +99,11 @@ async fn a_link_is_good_once(server: TestServer) {
     browser.submit(&page, &page, &[("password", PASSWORD)]).await.expect_status(303);
     browser.get(&page).await.expect_status(410);
     browser.get("/console/-/password/wrong").await.expect_status(410);
+    // No address of another page holds the link.
+    let other = server.add_user("bob@example.com").await["link"].clone();
+    let other = format!("/console/-/password/{}", token_of(&other));
+    let html = browser.get(&other).await.expect_status(200).text().into_owned();
+    assert!(!html.contains("%2Fpassword%2F"), "{html}");
     browser.sign_in(ALICE, PASSWORD).await.expect_status(303);
 }
 
