@@ -127,12 +127,12 @@ def changed_meanwhile(world):
 def activity(world):
     for browser in world.browser, world.plain:
         world.open(f"{CHANGES}/-/activity", browser)
-        kinds = set(browser.texts("tbody th"))
+        kinds = set(browser.texts("#list tbody th"))
         assert len(kinds) >= 3, kinds
-        assert "dev@localhost" in browser.text("tbody")
+        assert "dev@localhost" in browser.text("#list tbody")
         wanted = sorted(kinds)[0]
         world.open(f"{CHANGES}/-/activity?kind={wanted}", browser)
-        expect_equal(set(browser.texts("tbody th")), {wanted})
+        expect_equal(set(browser.texts("#list tbody th")), {wanted})
     answer = world.registry.send("GET", f"/console/{REPOSITORY}/-/activity.csv").expect_status(200)
     assert answer.headers["content-type"].startswith("text/csv") and "attachment" in answer.headers["content-disposition"]
     assert "changes" in answer.body.decode()

@@ -129,7 +129,8 @@ def two_people(world):
         assert second.texts("h1")[0] in ("Changed meanwhile", "Not found"), second.texts("h1")
         expect_equal(world.registry.digest(APP, "doomed"), None)
         world.open(f"{APP}/-/activity", second)
-        assert email("owner") in second.text("tbody") and email("other-owner") not in second.text("tbody")
+        shown = second.text("#list tbody")
+        assert f"user:{email('owner')}" in shown and email("other-owner") not in shown, shown
     finally:
         first.end()
         second.end()
