@@ -24,7 +24,7 @@ pub struct ImageSummaryRow {
     pub id: Id,
     /// The name of the image.
     pub name: String,
-    /// The tag that was set last.
+    /// The tag that was set last, among the last 20. Tags by which clients attach artifacts are left out.
     pub newest_tag: Option<String>,
     /// False if some versions were not counted yet.
     pub is_counted: bool,
@@ -63,7 +63,9 @@ macro_rules! select {
     ($position:literal, $($rest:literal),+) => {
         concat!(
             "SELECT p.id, p.name,
-               (SELECT t.name FROM tags t WHERE t.package_id = p.id ORDER BY t.updated_at DESC, t.name DESC LIMIT 1),
+               (SELECT few.name FROM
+                 (SELECT t.name FROM tags t WHERE t.package_id = p.id ORDER BY t.updated_at DESC, t.name DESC LIMIT 20) few
+                WHERE few.name < 'sha256-' OR few.name >= 'sha256.' LIMIT 1),
                NOT EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.untagged IS NULL), ",
             counter!("versions"), ", ", counter!("tags"), ", ", counter!("untagged"), ", ", counter!("manifest_bytes"),
             ", coalesce(c.stored_bytes, 0), coalesce(c.measured_at, 0), coalesce(c.pushed_at, p.created_at),

@@ -120,6 +120,9 @@ async fn a_remark_of_each_attachment_is_in_the_list(accounts: AccountServer) {
     Image::new(2)
         .push(client, (IMAGE, &format!("{}.sbom", image.digest().replace(':', "-"))))
         .await;
+    // Such a tag is not the newest one of the image.
+    let images = reader.open(REPOSITORY_PAGE).await;
+    assert!(images.contains(":v1\">v1</a>") && !images.contains(".sbom"), "{images}");
     let list = reader.open(&page).await;
     assert!(list.contains(">signed<") && list.contains(">SBOM<"), "{list}");
     assert!(!list.contains(".sbom"), "{list}");
