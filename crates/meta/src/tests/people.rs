@@ -26,17 +26,17 @@ fn add_user(tx: &mut Tx<'_>, email: &str) -> Result<Id, MetaError> {
     Ok(row.id)
 }
 
-fn add_session(tx: &mut Tx<'_>, user: &Id, secret: u8) -> Result<SessionRow, MetaError> {
+fn add_session(tx: &mut Tx<'_>, user: &Id, number: u8) -> Result<SessionRow, MetaError> {
     let row = SessionRow {
         id: Id::new(),
         user_id: *user,
         created_at: NOW,
         last_seen_at: NOW,
         expires_at: NOW + 100,
-        address: (secret == 1).then(|| "192.0.2.1".to_owned()),
+        address: (number == 1).then(|| "192.0.2.1".to_owned()),
         agent: "a browser".to_owned(),
     };
-    sessions::insert(tx, &[secret; 32], &row)?;
+    sessions::insert(tx, &[number; 32], &row)?;
     Ok(row)
 }
 
