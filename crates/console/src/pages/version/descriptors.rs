@@ -1,6 +1,6 @@
 //! The layers of an image and the manifests of an index, as rows of tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engine::{ManifestDetails, VersionRelations};
 use model::artifact_name::VersionName;
@@ -116,7 +116,8 @@ pub(crate) fn layers(manifest: Option<&Manifest>, config: &ImageConfiguration) -
     rows.collect()
 }
 
-/// Returns the manifests of an index: one row for each platform, with its attestations.
+/// Returns the manifests of an index: one row for each platform. Attestations are with the first platform that has
+/// their manifest.
 pub(crate) fn platforms(
     request: &ConsoleRequest,
     name: &VersionName,
@@ -134,16 +135,18 @@ pub(crate) fn platforms(
     };
     let (attestations, entries): (Vec<_>, Vec<_>) =
         index.manifests.into_iter().take(MAX_ROWS).partition(|entry| entry.attested().is_some());
-    let mut seen = BTreeSet::new();
-    let entries: Vec<_> =
-        entries.into_iter().filter(|entry| seen.insert(entry.digest.clone())).collect();
+    let mut attached: BTreeMap<&str, Vec<AttestationEntry>> = BTreeMap::new();
+    for attestation in &attestations {
+        let of_one = attached.entry(attestation.attested().unwrap_or_default()).or_default();
+        if of_one.len() < MAX_ATTESTATIONS {
+            of_one.push(AttestationEntry {
+                short: short_digest(&attestation.digest).to_owned(),
+                digest: attestation.digest.clone(),
+                link: link(&attestation.digest),
+            });
+        }
+    }
     let entry = |entry: RawEntry| {
-        let of_this = attestations.iter().filter(|other| other.attested() == Some(&entry.digest));
-        let of_this = of_this.take(MAX_ATTESTATIONS).map(|other| AttestationEntry {
-            short: short_digest(&other.digest).to_owned(),
-            digest: other.digest.clone(),
-            link: link(&other.digest),
-        });
         let platform = entry.platform.as_ref().map(platform_text);
         let platform = platform.filter(|platform| !is_unknown(platform));
         PlatformEntry {
@@ -151,7 +154,7 @@ pub(crate) fn platforms(
             short: short_digest(&entry.digest).to_owned(),
             link: link(&entry.digest),
             size: held.get(entry.digest.as_str()).map(|child| Bytes(child.image_bytes)),
-            attestations: of_this.collect(),
+            attestations: attached.remove(entry.digest.as_str()).unwrap_or_default(),
             digest: entry.digest,
         }
     };

@@ -85,6 +85,10 @@ async fn an_index_leads_to_its_platforms(accounts: AccountServer) {
         "vnd.docker.reference.type": "attestation-manifest",
         "vnd.docker.reference.digest": entries[0]["digest"],
     });
+    // One manifest may be for several platforms.
+    let mut other = entries[1].clone();
+    other["platform"]["variant"] = json!("v8");
+    entries.push(other);
     let index = index_of(&entries);
     client.push_manifest((IMAGE, "multi"), OCI_INDEX, index).await.expect_status(201);
     let page = reader.open(&format!("{REPOSITORY_PAGE}/team/app:multi")).await;
@@ -92,6 +96,9 @@ async fn an_index_leads_to_its_platforms(accounts: AccountServer) {
         let digest = entry["digest"].as_str().expect("text");
         let link = format!("href=\"{REPOSITORY_PAGE}/team/app@{digest}\"");
         assert!(page.contains(&link), "{link}\n{page}");
+    }
+    for platform in ["linux/amd64", "linux/arm64", "linux/arm64/v8"] {
+        assert!(page.contains(&format!("\"><bdi>{platform}</bdi></a></th>")), "{platform}\n{page}");
     }
     assert!(page.contains("attestation for <bdi>linux/amd64</bdi>"), "{page}");
     assert!(!page.contains("unknown/unknown"), "{page}");
