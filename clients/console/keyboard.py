@@ -1,7 +1,8 @@
 """The console with the keyboard alone."""
 from checks import check, expect_equal
-from webdriver import ENTER, TAB
-from world import APP, MANY, REPOSITORY
+from registry import Image
+from webdriver import ENTER, SPACE, TAB
+from world import APP, MANY, PROJECT, REPOSITORY
 
 # Numbers what the keyboard has to reach: all controls that are seen.
 NUMBER = """
@@ -23,7 +24,10 @@ return {
 @check("Tab reaches every control in the order of the page, and shows where it is")
 def tab_order(world):
     browser = world.browser
-    pages = ["", REPOSITORY, f"{REPOSITORY}/-/connect", APP, f"{MANY}?rows=20"]
+    a, b = (release.digest for release in world.releases)
+    pages = ["", PROJECT, REPOSITORY, f"{REPOSITORY}/-/connect", f"{REPOSITORY}/-/activity", APP, f"{MANY}?rows=20"]
+    pages += [f"{APP}?view=versions", f"{APP}?view=untagged", f"{APP}/-/history", f"{APP}/-/compare?a={a}&b={b}"]
+    pages += [f"{APP}/-/delete?digest={a}", f"{PROJECT}/all", f"{PROJECT}/all/-/upstreams", "-/search?q=app", "-/you"]
     pages += [world.version(APP, version) for version in (world.releases[1], world.index)]
     for page in pages:
         world.open(page)
@@ -57,3 +61,31 @@ def enter(world):
     browser.run("document.querySelector('.chips a').focus();")
     browser.leave_by(lambda: browser.press(ENTER))
     expect_equal(browser.url(), world.page(f"{APP}?filter=1.1"))
+
+
+@check("a form is filled and sent by keys alone, and the focus is then at what it has done")
+def form_by_keys(world):
+    image = Image("by keys")
+    world.registry.push(f"{REPOSITORY}/keys", image, "first")
+    browser = world.open(world.version(f"{REPOSITORY}/keys", image))
+    browser.run("document.querySelector('#new-tag').focus();")
+    for key in "second":
+        browser.press(key)
+    browser.press(TAB)
+    browser.leave_by(lambda: browser.press(SPACE))
+    expect_equal(browser.run("return document.activeElement.textContent;"), "The tag second is set.")
+    # The next Tab goes on from there, and not from the top of the page.
+    browser.press(TAB)
+    assert browser.run("return document.querySelector('main').contains(document.activeElement);")
+
+
+@check("rows are selected and compared by keys alone")
+def selection_by_keys(world):
+    browser = world.open(f"{APP}?filter=1.")
+    browser.run("document.querySelector('tbody input').focus();")
+    browser.press(SPACE)
+    browser.run("document.querySelectorAll('tbody input')[1].focus();")
+    browser.press(SPACE)
+    browser.run("document.querySelector('[formaction*=compare]').focus();")
+    browser.leave_by(lambda: browser.press(ENTER))
+    assert "2 of 3 layers" in browser.text("main .message"), browser.text("main .message")

@@ -3,7 +3,7 @@ import json
 
 from checks import check, expect_equal
 from registry import Registry
-from world import APP, MANY, REPOSITORY
+from world import APP, MANY, PROJECT, REPOSITORY
 
 @check("a version's page has the digest that was pushed, its tags, its layers and their sizes")
 def version_page(world):
@@ -125,6 +125,40 @@ def chinese(world):
         expect_equal(browser.text("#image-digest"), world.releases[1].digest)
         browser.follow("footer a[lang=en]")
         expect_equal(browser.run("return document.documentElement.lang;"), "en")
+
+
+# Words that Chinese pages have as they are, besides names, commands and what strangers wrote.
+KEPT_WORDS = {"tag", "digest", "API", "CSV", "SBOM", "UTC", "Helm", "Berth", "https", "localhost", "sha"}
+LATIN = """
+const kept = "code, pre, bdi, time, h1, tbody th, tbody td a, .chip, .crumbs, .viewer, .facts dd, [lang=en], .tabs [href*='tool='], .found a";
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+while (texts.nextNode()) {
+  const { parentElement: element, textContent: text } = texts.currentNode;
+  if (!element.closest(kept) && element.checkVisibility()) found.push(...text.match(/[A-Za-z]{3,}/g) ?? []);
+}
+for (const element of document.querySelectorAll("[aria-label]")) found.push(...element.ariaLabel.split(":")[0].match(/[A-Za-z]{3,}/g) ?? []);
+return found;
+"""
+
+
+@check("no English is left on Chinese pages")
+def no_english_left(world):
+    a, b = (release.digest for release in world.releases)
+    pages = ["", PROJECT, REPOSITORY, f"{REPOSITORY}?filter=nothing", f"{PROJECT}/empty", f"{PROJECT}/fixed"]
+    pages += [f"{REPOSITORY}/-/connect", f"{REPOSITORY}/-/activity", APP, f"{MANY}?rows=20", f"{APP}?view=versions"]
+    pages += [f"{APP}?view=untagged", f"{APP}/-/history", f"{APP}/-/activity", f"{APP}/-/compare?a={a}&b={b}"]
+    pages += [f"{APP}/-/delete?digest={a}", f"{PROJECT}/all", f"{PROJECT}/all/-/upstreams?image=app:1.0", "-/you"]
+    pages += ["-/search?q=app", "-/search?q=nothing", f"{PROJECT}/absent"]
+    pages += [world.version(APP, version) for version in (world.releases[1], world.index, world.signature)]
+    browser = world.driver.browser(language="zh-CN,zh")
+    try:
+        left = []
+        for page in pages:
+            words = set(world.open(page, browser).run(LATIN)) - KEPT_WORDS
+            left += [f"{page}: {sorted(words)}"] if words else []
+        assert not left, "\n".join(left)
+    finally:
+        browser.end()
 
 
 @check("a pasted reference, command or digest leads to its page")

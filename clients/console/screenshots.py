@@ -7,10 +7,10 @@ from world import APP, PROJECT, REPOSITORY
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def take(world, folder, name, page, theme="light", width=1000, height=700):
+def take(world, folder, name, page, theme="light", width=1000, height=700, forced_colors=False):
     browser = world.browser
     browser.set_width(width, height)
-    browser.set_theme(theme)
+    browser.set_theme(theme, forced_colors)
     world.open(page)
     picture = browser.screenshot()
     assert picture.startswith(PNG) and len(picture) > 5_000, f"{name}: {len(picture)} bytes"
@@ -27,16 +27,20 @@ def main_pages(world):
         "versions": f"{APP}?view=versions",
         "version": world.version(APP, world.releases[1]),
         "index": world.version(APP, world.index),
+        "activity": f"{REPOSITORY}/-/activity",
+        "history": f"{APP}/-/history",
+        "virtual": f"{PROJECT}/all",
     }
 
 
-@check("every main page has its picture: light, dark, and at 320 px")
+@check("every main page has its picture: light, dark, at 320 px, and in forced colours")
 def pictures(world):
     try:
         for name, page in main_pages(world).items():
             take(world, world.screenshots, f"{name}-light", page)
             take(world, world.screenshots, f"{name}-dark", page, theme="dark")
             take(world, world.screenshots, f"{name}-narrow", page, width=320)
+            take(world, world.screenshots, f"{name}-forced", page, theme="dark", forced_colors=True)
         if world.documentation:
             pictures_of_documentation(world)
     finally:

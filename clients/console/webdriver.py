@@ -12,7 +12,7 @@ import time
 
 # The name under which WebDriver sends a reference to an element.
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-TAB, ENTER = "\ue004", "\ue007"
+TAB, ENTER, SPACE = "\ue004", "\ue007", " "
 TEXTS = "return [...document.querySelectorAll(arguments[0])].map((element) => element.textContent.trim());"
 ARGUMENTS = [
     "--headless=new",
@@ -167,8 +167,11 @@ class Browser:
     def devtools(self, command, **parameters):
         return self.send("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
-    def set_theme(self, theme):
-        features = [{"name": "prefers-color-scheme", "value": theme}]
+    def set_theme(self, theme, forced_colors=False):
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "forced-colors", "value": "active" if forced_colors else "none"},
+        ]
         self.devtools("Emulation.setEmulatedMedia", features=features)
 
     def set_width(self, width, height=800):

@@ -72,6 +72,8 @@ const filters = () => {
       copies(list);
       choices(list);
       history.replaceState(null, "", url);
+      const found = list.querySelector("caption") ?? list.querySelector("p");
+      document.getElementById("said").textContent = found?.textContent ?? "";
     }, 150);
   });
 };

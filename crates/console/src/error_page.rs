@@ -29,7 +29,7 @@ impl ConsoleError {
         let (status, title, text, code) = match self {
             Self::WrongMethod(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                t.refused,
+                t.refused(),
                 request.method.to_string(),
                 String::new(),
             ),
@@ -43,31 +43,31 @@ impl ConsoleError {
                 return redirect(request, &to.to_string());
             }
             Self::NotFound => {
-                (StatusCode::NOT_FOUND, t.not_found, t.not_found_hint.to_owned(), String::new())
+                (StatusCode::NOT_FOUND, t.not_found(), t.not_found_hint().to_owned(), String::new())
             }
             Self::Forbidden(permission) => {
                 let code = permission.to_string();
-                (StatusCode::FORBIDDEN, t.forbidden, t.forbidden_hint.to_owned(), code)
+                (StatusCode::FORBIDDEN, t.forbidden(), t.forbidden_hint().to_owned(), code)
             }
             Self::Csrf(error) => {
-                (StatusCode::FORBIDDEN, t.refused, error.to_string(), String::new())
+                (StatusCode::FORBIDDEN, t.refused(), error.to_string(), String::new())
             }
-            Self::Invalid(text) => (StatusCode::BAD_REQUEST, t.refused, text, String::new()),
-            Self::Changed(text) => (StatusCode::CONFLICT, t.changed, text, String::new()),
-            Self::Refused(text) => (StatusCode::CONFLICT, t.refused, text, String::new()),
+            Self::Invalid(text) => (StatusCode::BAD_REQUEST, t.refused(), text, String::new()),
+            Self::Changed(text) => (StatusCode::CONFLICT, t.changed(), text, String::new()),
+            Self::Refused(text) => (StatusCode::CONFLICT, t.refused(), text, String::new()),
             Self::Unavailable(text) => {
-                (StatusCode::SERVICE_UNAVAILABLE, t.unavailable, text, String::new())
+                (StatusCode::SERVICE_UNAVAILABLE, t.unavailable(), text, String::new())
             }
             Self::LinkUnusable => {
-                (StatusCode::GONE, t.refused, t.link_unusable.to_owned(), String::new())
+                (StatusCode::GONE, t.refused(), t.link_unusable().to_owned(), String::new())
             }
             Self::TooMany => {
-                (StatusCode::TOO_MANY_REQUESTS, t.refused, t.too_many.to_owned(), String::new())
+                (StatusCode::TOO_MANY_REQUESTS, t.refused(), t.too_many().to_owned(), String::new())
             }
             Self::Internal(text) => {
                 tracing::error!("a page of the console failed: {text}");
                 let code = request.id.clone();
-                (StatusCode::INTERNAL_SERVER_ERROR, t.unavailable, t.internal.to_owned(), code)
+                (StatusCode::INTERNAL_SERVER_ERROR, t.unavailable(), t.internal().to_owned(), code)
             }
         };
         request.trail.note_failure(status, &text);

@@ -31,7 +31,7 @@ pub(crate) struct LanguageLink {
 /// The parts of a page around its content.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    pub(crate) t: &'static Texts,
+    pub(crate) t: Texts,
     pub(crate) title: String,
     pub(crate) crumbs: Vec<Crumb>,
     pub(crate) tabs: Vec<Tab>,
@@ -47,6 +47,8 @@ pub(crate) struct Frame {
     pub(crate) message: Option<String>,
     /// The commands that say the same as the page.
     pub(crate) commands: Vec<String>,
+    /// The sentence about what the commands do otherwise than the page. Empty if they do nothing otherwise.
+    pub(crate) commands_note: &'static str,
 }
 
 impl Frame {
@@ -69,5 +71,9 @@ impl Frame {
 
     pub(crate) fn with_commands(self, commands: Vec<String>) -> Self {
         Self { commands, ..self }
+    }
+
+    pub(crate) fn with_commands_note(self, commands_note: &'static str) -> Self {
+        Self { commands_note, ..self }
     }
 }

@@ -93,13 +93,14 @@ async fn answer(
         ConsoleRoute::Project(project) => pages::repositories::show(request, project).await,
         ConsoleRoute::Repository(name, page) => match page {
             RepositoryPage::Images => pages::images::show(request, name).await,
+            RepositoryPage::ImagesCsv => pages::images::csv(request, name).await,
             RepositoryPage::Connect => pages::connect::show(request, name).await,
             RepositoryPage::Upstreams => pages::upstreams::show(request, name).await,
             RepositoryPage::Activity => pages::activity::of_repository(request, name).await,
             RepositoryPage::ActivityCsv => pages::activity::csv(request, name).await,
         },
         ConsoleRoute::Image(name, page) => match page {
-            ImagePage::Tags => pages::tags::show(request, name).await,
+            ImagePage::Tags => pages::image::show(request, name).await,
             ImagePage::Compare => pages::compare::show(request, name).await,
             ImagePage::History => pages::history::show(request, name).await,
             ImagePage::ChangeTags => pages::change_tags::change(request, name, body).await,

@@ -7,11 +7,14 @@
 //! - `route`: the paths of the console;
 //! - `request`: a request with its viewer; `session` and `csrf` say who that is and what a form must prove;
 //! - `pages`: one file for each page, with its template in `templates/`;
+//! - `commands`: the commands that say the same as a page;
 //! - `html`: the parts of pages that several templates share;
 //! - `texts`: every text of the console, in each language.
 
 mod assets;
+mod commands;
 mod csrf;
+mod csv;
 mod error;
 mod error_page;
 mod form;

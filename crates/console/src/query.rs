@@ -15,6 +15,12 @@ impl Fields {
         self.all(name).next().filter(|value| !value.is_empty())
     }
 
+    /// Returns the pairs of some names that have a value.
+    pub(crate) fn pairs_of(&self, names: &[&'static str]) -> Vec<(&'static str, String)> {
+        let pair = |name: &&'static str| Some((*name, self.get(name)?.to_owned()));
+        names.iter().filter_map(pair).collect()
+    }
+
     /// Returns the values of a name.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let pairs = self.0.iter().filter(move |(key, _)| key == name);

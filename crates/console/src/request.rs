@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use engine::{Engine, EngineError};
+use engine::{Engine, EngineError, Repository};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use identity::{
@@ -12,6 +12,7 @@ use identity::{
 };
 use model::name::{Location, RepositoryName};
 use model::permission::Permission;
+use model::permissions::artifactregistry;
 use model::registry_host::without_port;
 use model::resource::Resource;
 use web::app::App;
@@ -102,7 +103,7 @@ pub(crate) struct FormCookie {
 pub(crate) struct ConsoleRequest {
     pub(crate) app: App,
     pub(crate) viewer: Viewer,
-    pub(crate) texts: &'static Texts,
+    pub(crate) texts: Texts,
     pub(crate) query: Fields,
     pub(crate) links: Links,
     pub(crate) method: Method,
@@ -276,6 +277,16 @@ impl ConsoleRequest {
         })
     }
 
+    /// Returns a repository that the viewer may see.
+    pub(crate) async fn repository(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<Repository, ConsoleError> {
+        let permission = artifactregistry::REPOSITORIES_GET;
+        let authorized = self.authorize(permission, Resource::Repository(name.clone())).await?;
+        Ok(self.engine().find_repository(&authorized, permission).await?)
+    }
+
     /// Returns whether the viewer has a permission.
     pub(crate) async fn may(
         &self,
@@ -302,9 +313,9 @@ impl ConsoleRequest {
     /// Returns the frame of a page with this title.
     pub(crate) fn frame(&self, title: impl Into<String>) -> Frame {
         let languages = LANGUAGES.iter().map(|texts| LanguageLink {
-            language: texts.language,
-            name: texts.language_name,
-            link: Link::own(&format!("language/{}", texts.language)).with("next", &self.here),
+            language: texts.language(),
+            name: texts.language_name(),
+            link: Link::own(&format!("language/{}", texts.language())).with("next", &self.here),
         });
         Frame {
             t: self.texts,
@@ -320,6 +331,7 @@ impl ConsoleRequest {
             languages: languages.collect(),
             message: self.message.as_ref().map(|message| self.texts.message(message)),
             commands: Vec::new(),
+            commands_note: "",
         }
     }
 }
@@ -331,7 +343,7 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the texts of the language that the viewer chose, or that the browser asks for.
-fn language_of(headers: &HeaderMap) -> &'static Texts {
+fn language_of(headers: &HeaderMap) -> Texts {
     let chosen = session::cookie(headers, session::LANGUAGE).and_then(texts::by_name);
     let accepted = headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     chosen.unwrap_or_else(|| texts::accepted(accepted.unwrap_or_default()))

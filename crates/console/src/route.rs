@@ -17,7 +17,7 @@ const OWN_RIGHTS: &str = "it shows what the viewer may see, and nothing else";
 const SIGN_IN: &str = "whoever signs in has no session yet";
 
 /// The routes of the console below `/console/`.
-pub const ROUTES: [RouteSpec; 23] = [
+pub const ROUTES: [RouteSpec; 24] = [
     public("GET HEAD", "/console/-/assets/{file}", "scripts and styles are the same for everybody"),
     public("GET HEAD POST", "/console/-/sign-in", SIGN_IN),
     public("POST", "/console/-/sign-out", "it ends the viewer's own session"),
@@ -27,6 +27,7 @@ pub const ROUTES: [RouteSpec; 23] = [
     public("GET HEAD POST", "/console/-/you", "it shows the viewer's own sessions"),
     asks(artifactregistry::REPOSITORIES_LIST, "GET HEAD", "/console/{project}"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}"),
+    asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/images.csv"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/connect"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/activity"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{repository}/-/activity.csv"),
@@ -76,6 +77,7 @@ pub(crate) enum ConsoleRoute {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RepositoryPage {
     Images,
+    ImagesCsv,
     Connect,
     Activity,
     ActivityCsv,
@@ -208,6 +210,7 @@ impl ConsoleRoute {
             Self::You => "/console/-/you",
             Self::Project(_) => "/console/{project}",
             Self::Repository(_, RepositoryPage::Images) => "/console/{repository}",
+            Self::Repository(_, RepositoryPage::ImagesCsv) => "/console/{repository}/-/images.csv",
             Self::Repository(_, RepositoryPage::Connect) => "/console/{repository}/-/connect",
             Self::Repository(_, RepositoryPage::Activity) => "/console/{repository}/-/activity",
             Self::Repository(_, RepositoryPage::ActivityCsv) => {
@@ -230,6 +233,7 @@ impl ConsoleRoute {
 fn repository_page(page: Option<&str>) -> Option<RepositoryPage> {
     match page {
         None => Some(RepositoryPage::Images),
+        Some("images.csv") => Some(RepositoryPage::ImagesCsv),
         Some("connect") => Some(RepositoryPage::Connect),
         Some("activity") => Some(RepositoryPage::Activity),
         Some("activity.csv") => Some(RepositoryPage::ActivityCsv),

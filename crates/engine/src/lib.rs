@@ -52,17 +52,18 @@ pub use artifacts::deletion_plan::{
 pub use artifacts::explain::{PullExplanation, UpstreamExplanation, UpstreamOutcome};
 pub use artifacts::image_list::{NameOrder, TagDetail, TagTarget, VersionOrder};
 pub use artifacts::image_summaries::{
-    ImageCounters, ImageNameFilter, ImageSummary, ImageSummaryList, ImageSummaryOrder,
+    ImageCounters, ImageListSizes, ImageNameFilter, ImageSummary, ImageSummaryList,
+    ImageSummaryOrder,
 };
 pub use artifacts::manifest_list::ImageOrder;
 pub use artifacts::repositories::{NewRepository, RepositoryChange};
-pub use artifacts::repository_summaries::ProjectSummary;
+pub use artifacts::repository_summaries::{ProjectSummary, RepositorySummaryList};
 pub use artifacts::rules::RuleChange;
-pub use artifacts::tag_table::FallbackTags;
+pub use artifacts::tag_table::{FallbackTags, ListedTag, TagTableList};
 pub use artifacts::upstream_check::UpstreamValidation;
 pub use artifacts::upstreams::{NewUpstreams, ReaderChange};
 pub use artifacts::version_content::VersionContent;
-pub use artifacts::version_relations::VersionRelations;
+pub use artifacts::version_relations::{MAX_COUNTED_TAGS, VersionRelations};
 pub use blob::{BlobStream as ContentStream, with_max_frame_bytes};
 pub use body_error::BodyError;
 pub use content::blob_read::OpenContent;

@@ -18,6 +18,8 @@ pub struct PageRequest {
 pub struct ListPage<T> {
     /// The entries of the page, in order.
     pub entries: Vec<T>,
+    /// The position of the first entry. In the opposite direction, the entries before this page begin after it.
+    pub first: Option<String>,
     /// The position at which the next page begins, if there is one.
     pub next: Option<String>,
 }
@@ -25,7 +27,13 @@ pub struct ListPage<T> {
 impl<T> ListPage<T> {
     /// Returns a page without entries, which is the last one.
     pub(crate) fn empty() -> Self {
-        Self { entries: Vec::new(), next: None }
+        Self { entries: Vec::new(), first: None, next: None }
+    }
+
+    /// Returns the page with each entry changed.
+    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> ListPage<U> {
+        let Self { entries, first, next } = self;
+        ListPage { entries: entries.into_iter().map(change).collect(), first, next }
     }
 }
 

@@ -199,24 +199,45 @@ impl ListedRepositories {
         Self { ids, set: Some(set) }
     }
 
+    /// Returns the id of the repository whose own rows, and no others, the list shows.
+    pub(crate) fn own(&self) -> Option<Id> {
+        self.ids.first().copied().filter(|_| self.set.is_none())
+    }
+
     /// Returns whether a pull of an image may be answered by one of the repositories. A pin may say that it is not.
     pub(crate) fn shows(&self, id: &Id, image: &str) -> bool {
         self.set.as_ref().is_none_or(|set| set.asks(id, image))
+    }
+
+    /// Returns the id of the policy of the upstream that answers for an image from the rows of one of the repositories.
+    pub(crate) fn upstream_of(&self, id: &Id, image: &str) -> Option<&str> {
+        self.set.as_ref()?.policy_of(id, image)
     }
 }
 
 impl UpstreamSet {
     fn asks(&self, id: &Id, image: &str) -> bool {
-        self.asked_for(image).iter().any(|upstream| match &upstream.content {
-            UpstreamContent::Own(row) => row.id == *id,
-            UpstreamContent::Upstreams(set) => set.asks(id, image),
-            UpstreamContent::Registry(remote) => remote.row.id == *id,
-            UpstreamContent::Fault(_) => false,
-        })
+        self.asked_for(image).iter().any(|upstream| upstream.asks(id, image))
+    }
+
+    /// Returns the id of the policy of the first upstream that answers for an image from the rows of a repository.
+    pub(crate) fn policy_of(&self, id: &Id, image: &str) -> Option<&str> {
+        let upstream = self.asked_for(image).iter().find(|upstream| upstream.asks(id, image))?;
+        Some(&upstream.policy.id)
     }
 }
 
 impl Upstream {
+    /// Returns whether the upstream answers for an image from the rows of a repository.
+    fn asks(&self, id: &Id, image: &str) -> bool {
+        match &self.content {
+            UpstreamContent::Own(row) => row.id == *id,
+            UpstreamContent::Upstreams(set) => set.asks(id, image),
+            UpstreamContent::Registry(remote) => remote.row.id == *id,
+            UpstreamContent::Fault(_) => false,
+        }
+    }
+
     /// Adds the ids of the repositories whose own rows may answer for an image.
     pub(crate) fn add_ids(&self, image: &str, ids: &mut Vec<Id>) {
         match &self.content {

@@ -24,7 +24,7 @@ mod settings;
 mod tokens;
 
 pub use accounts::first_owner::{FirstOwner, OPERATOR_PRINCIPAL, RestoredOwner};
-pub use accounts::projects::{NewProject, Project};
+pub use accounts::projects::{NewProject, Project, ProjectList};
 pub use accounts::sealed_keys::{LostSeals, holds_sealed_keys};
 pub use accounts::secrets::{
     NewSecretVersion, OpenedSecret, SecretSummary, SecretUnusable, SecretVersionSummary,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use model::digest::Digest;
 
-use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, params};
+use crate::{Id, KeyList, MetaError, SqlParam, SqlRow, Tx, digest_at, params};
 
 /// The state of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -386,10 +386,11 @@ pub fn find_sizes(
     repository: &Id,
     digests: &[&str],
 ) -> Result<BTreeMap<Digest, i64>, MetaError> {
+    let keys: Vec<_> = digests.iter().map(|digest| SqlParam::from(*digest)).collect();
     let list = KeyList {
         select: "SELECT digest, size FROM repository_blobs WHERE repository_id = ?1 AND digest IN",
-        owner: repository,
-        keys: digests,
+        first: repository.into(),
+        keys: &keys,
     };
     let found = tx.query_keys(list, |row| Ok((digest_at(row, 0)?, row.int(1)?)))?;
     Ok(found.into_iter().collect())

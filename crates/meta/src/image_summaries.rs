@@ -1,8 +1,12 @@
 //! Images as the console lists them, with their counters: those of the row plus the changes that are not folded yet.
+//!
+//! A list reads names alone, and the counters of the images that it shows: a filter may pass over very many.
+
+use std::collections::BTreeMap;
 
 use model::list_filter::SortDirection;
 
-use crate::{Id, MetaError, SqlRow, Tx, params};
+use crate::{Id, KeyList, MetaError, SqlParam, SqlRow, Tx, params};
 
 /// The order of a list of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,19 @@ pub enum ImageSummaryOrder {
     Stored,
     /// The number of tags.
     Tags,
+}
+
+/// An image in a list, without its counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedImage {
+    /// The id of the image.
+    pub id: Id,
+    /// The id of the repository.
+    pub repository: Id,
+    /// The name of the image.
+    pub name: String,
+    /// The value by which the list is ordered. It is 0 in the order of names.
+    pub position: i64,
 }
 
 /// An image with its counters.
@@ -44,8 +61,6 @@ pub struct ImageSummaryRow {
     pub pushed_at: i64,
     /// The pulls since the day that the query names.
     pub pulls: i64,
-    /// The value by which the list is ordered. It is 0 in the order of names.
-    pub position: i64,
 }
 
 /// Makes the expression for a counter: the one of the row, plus the changes that are not folded yet.
@@ -58,78 +73,25 @@ macro_rules! counter {
     };
 }
 
-/// Makes a query for images with their counters, from `packages p` and `image_counters c`.
-macro_rules! select {
-    ($position:literal, $($rest:literal),+) => {
-        concat!(
-            "SELECT p.id, p.name,
-               (SELECT few.name FROM
-                 (SELECT t.name FROM tags t WHERE t.package_id = p.id ORDER BY t.updated_at DESC, t.name DESC LIMIT 20) few
-                WHERE few.name < 'sha256-' OR few.name >= 'sha256.' LIMIT 1),
-               NOT EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.untagged IS NULL), ",
-            counter!("versions"), ", ", counter!("tags"), ", ", counter!("untagged"), ", ", counter!("manifest_bytes"),
-            ", coalesce(c.stored_bytes, 0), coalesce(c.measured_at, 0), coalesce(c.pushed_at, p.created_at),
-               (SELECT max(d.pushed_at) FROM usage_deltas d
-                WHERE d.repository_id = p.repository_id AND d.package_id = p.id),
-               (SELECT CAST(coalesce(sum(n.pulls), 0) AS BIGINT) FROM image_days n
-                WHERE n.package_id = p.id AND n.day >= ?2), ",
-            $position,
-            $($rest),+
-        )
-    };
-}
-
-/// Makes the two statements of a list in the order of names: ascending and descending.
-macro_rules! by_name {
-    () => {
-        [by_name!(">", "ASC"), by_name!("<", "DESC")]
-    };
-    ($after:literal, $direction:literal) => {
-        select!(
-            "0 ",
-            "FROM packages p LEFT JOIN image_counters c ON c.package_id = p.id
-             WHERE p.repository_id = ?1 AND p.name > '/' AND p.name ",
-            $after,
-            " ?3 ORDER BY p.name ",
-            $direction,
-            " LIMIT ?4"
-        )
-    };
-}
-
-/// Makes the two statements of a list in the order of a counter: ascending and descending.
-macro_rules! by_counter {
-    ($column:literal) => {
-        [by_counter!($column, ">", "ASC"), by_counter!($column, "<", "DESC")]
-    };
-    ($column:literal, $after:literal, $direction:literal) => {
-        select!(
-            "c.",
-            $column,
-            " FROM image_counters c JOIN packages p ON p.id = c.package_id
-             WHERE c.repository_id = ?1 AND (c.",
-            $column,
-            ", c.package_id) ",
-            $after,
-            " (?3, ?5) ORDER BY c.",
-            $column,
-            " ",
-            $direction,
-            ", c.package_id ",
-            $direction,
-            " LIMIT ?4"
-        )
-    };
-}
-
-/// The statements of [`list`]: for each order, the ascending and the descending one. A test checks their query plans.
-pub(crate) const BY_NAME_SQL: [&str; 2] = by_name!();
-/// The same in the order of the last push.
-pub(crate) const BY_PUSH_SQL: [&str; 2] = by_counter!("pushed_at");
-/// The same in the order of the stored bytes.
-pub(crate) const BY_SIZE_SQL: [&str; 2] = by_counter!("stored_bytes");
-/// The same in the order of the number of tags.
-pub(crate) const BY_TAGS_SQL: [&str; 2] = by_counter!("tags");
+/// The statement of [`read`], up to the list of ids. A test checks its query plan.
+pub(crate) const READ_SQL: &str = concat!(
+    "SELECT p.id, p.name,
+       (SELECT few.name FROM
+         (SELECT t.name FROM tags t WHERE t.package_id = p.id ORDER BY t.updated_at DESC, t.name DESC LIMIT 20) few
+        WHERE few.name < 'sha256-' OR few.name >= 'sha256.' LIMIT 1),
+       NOT EXISTS (SELECT 1 FROM versions v WHERE v.package_id = p.id AND v.untagged IS NULL), ",
+    counter!("versions"),
+    ", ",
+    counter!("tags"),
+    ", ",
+    counter!("untagged"),
+    ", ",
+    counter!("manifest_bytes"),
+    ", coalesce(c.stored_bytes, 0), coalesce(c.measured_at, 0), coalesce(c.pushed_at, p.created_at),
+       (SELECT max(d.pushed_at) FROM usage_deltas d WHERE d.repository_id = p.repository_id AND d.package_id = p.id),
+       (SELECT CAST(coalesce(sum(n.pulls), 0) AS BIGINT) FROM image_days n WHERE n.package_id = p.id AND n.day >= ?1)
+     FROM packages p LEFT JOIN image_counters c ON c.package_id = p.id WHERE p.id IN"
+);
 
 fn read_summary(row: &SqlRow<'_>) -> Result<ImageSummaryRow, MetaError> {
     let pushed_at = row.int(10)?;
@@ -146,9 +108,61 @@ fn read_summary(row: &SqlRow<'_>) -> Result<ImageSummaryRow, MetaError> {
         is_measured: row.int(9)? > 0,
         pushed_at: row.opt_int(11)?.map_or(pushed_at, |open| open.max(pushed_at)),
         pulls: row.int(12)?,
-        position: row.int(13)?,
     })
 }
+
+/// Returns images with their counters, in the order of their ids in `images`. Images that are not there are left out.
+pub fn read(
+    tx: &mut Tx<'_>,
+    images: &[Id],
+    since_day: i64,
+) -> Result<Vec<ImageSummaryRow>, MetaError> {
+    let keys: Vec<_> = images.iter().map(SqlParam::from).collect();
+    let list = KeyList { select: READ_SQL, first: since_day.into(), keys: &keys };
+    let rows = tx.query_keys(list, read_summary)?;
+    let mut found: BTreeMap<Id, ImageSummaryRow> =
+        rows.into_iter().map(|row| (row.id, row)).collect();
+    Ok(images.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+/// Makes the two statements of a list in the order of a counter: ascending and descending.
+macro_rules! by_counter {
+    ($column:literal) => {
+        [by_counter!($column, ">", "ASC"), by_counter!($column, "<", "DESC")]
+    };
+    ($column:literal, $after:literal, $direction:literal) => {
+        concat!(
+            "SELECT p.id, p.name, c.",
+            $column,
+            " FROM image_counters c JOIN packages p ON p.id = c.package_id
+             WHERE c.repository_id = ?1 AND (c.",
+            $column,
+            ", c.package_id) ",
+            $after,
+            " (?2, ?4) ORDER BY c.",
+            $column,
+            " ",
+            $direction,
+            ", c.package_id ",
+            $direction,
+            " LIMIT ?3"
+        )
+    };
+}
+
+/// The statements of [`list`]: for each order, the ascending and the descending one. A test checks their query plans.
+pub(crate) const BY_NAME_SQL: [&str; 2] = [
+    "SELECT id, name, 0 FROM packages
+     WHERE repository_id = ?1 AND name > '/' AND name > ?2 ORDER BY name LIMIT ?3",
+    "SELECT id, name, 0 FROM packages
+     WHERE repository_id = ?1 AND name > '/' AND name < ?2 ORDER BY name DESC LIMIT ?3",
+];
+/// The same in the order of the last push.
+pub(crate) const BY_PUSH_SQL: [&str; 2] = by_counter!("pushed_at");
+/// The same in the order of the stored bytes.
+pub(crate) const BY_SIZE_SQL: [&str; 2] = by_counter!("stored_bytes");
+/// The same in the order of the number of tags.
+pub(crate) const BY_TAGS_SQL: [&str; 2] = by_counter!("tags");
 
 /// A position in a list of images. A list in the order of names looks only at the name, others at the rest.
 #[derive(Debug, Clone, Copy)]
@@ -161,9 +175,9 @@ pub struct ImageSummaryPosition<'a> {
     pub package: &'a Id,
 }
 
-/// A query for images with their counters.
+/// A query for images in an order.
 #[derive(Debug, Clone, Copy)]
-pub struct ImageSummaryQuery<'a> {
+pub struct ImageListQuery<'a> {
     /// The id of the repository.
     pub repository: &'a Id,
     /// The order.
@@ -172,43 +186,26 @@ pub struct ImageSummaryQuery<'a> {
     pub direction: SortDirection,
     /// The position after which the list continues.
     pub last: ImageSummaryPosition<'a>,
-    /// The day since which pulls are counted, in days since 1970.
-    pub since_day: i64,
     /// The largest number of images to return.
     pub limit: i64,
 }
 
-/// Returns images of a repository with their counters. The order by a counter is that of the folded counters.
-pub fn list(
-    tx: &mut Tx<'_>,
-    query: ImageSummaryQuery<'_>,
-) -> Result<Vec<ImageSummaryRow>, MetaError> {
-    let ImageSummaryQuery { repository, order, direction, last, since_day, limit } = query;
+/// Returns images of a repository. The order by a counter is that of the folded counters.
+pub fn list(tx: &mut Tx<'_>, query: ImageListQuery<'_>) -> Result<Vec<ListedImage>, MetaError> {
+    let ImageListQuery { repository, order, direction, last, limit } = query;
+    let read = |row: &SqlRow<'_>| {
+        let (id, name, position) = (row.id(0)?, row.text(1)?, row.int(2)?);
+        Ok(ListedImage { id, repository: *repository, name, position })
+    };
     let sql = match order {
         ImageSummaryOrder::Name => {
-            let params = params![repository, since_day, last.name, limit];
-            return tx.query(direction.choose(BY_NAME_SQL), params, read_summary);
+            let params = params![repository, last.name, limit];
+            return tx.query(direction.choose(BY_NAME_SQL), params, read);
         }
         ImageSummaryOrder::LastPush => BY_PUSH_SQL,
         ImageSummaryOrder::Stored => BY_SIZE_SQL,
         ImageSummaryOrder::Tags => BY_TAGS_SQL,
     };
-    let params = params![repository, since_day, last.value, limit, last.package];
-    tx.query(direction.choose(sql), params, read_summary)
-}
-
-/// The statement of [`find`]. A test checks its query plan.
-pub(crate) const FIND_SQL: &str = select!(
-    "0 ",
-    "FROM packages p LEFT JOIN image_counters c ON c.package_id = p.id WHERE p.repository_id = ?1 AND p.name = ?3"
-);
-
-/// Returns the image with this name, with its counters.
-pub fn find(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    image: &str,
-    since_day: i64,
-) -> Result<Option<ImageSummaryRow>, MetaError> {
-    tx.query_first(FIND_SQL, params![repository, since_day, image], read_summary)
+    let params = params![repository, last.value, limit, last.package];
+    tx.query(direction.choose(sql), params, read)
 }

@@ -1,5 +1,7 @@
 //! Projects (table `projects`).
 
+use model::list_filter::SortDirection;
+
 use crate::{Id, MetaError, SqlRow, Tx, params};
 
 /// A project.
@@ -89,12 +91,20 @@ pub fn undelete(tx: &mut Tx<'_>, id: &str) -> Result<u64, MetaError> {
     )
 }
 
-/// The statement of [`list`]. A test checks its query plan.
-pub(crate) const LIST_SQL: &str =
+/// The statements of [`list`]: the ascending and the descending one. A test checks their query plans.
+pub(crate) const LIST_SQL: [&str; 2] = [
     "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects
-     WHERE id > ?1 ORDER BY id LIMIT ?2";
+     WHERE id > ?1 ORDER BY id LIMIT ?2",
+    "SELECT id, number, name, labels, state = 'ACTIVE', created_at FROM projects
+     WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+];
 
-/// Returns the projects whose ids sort after `last`, in the order of their ids.
-pub fn list(tx: &mut Tx<'_>, last: &str, limit: i64) -> Result<Vec<ProjectRow>, MetaError> {
-    tx.query(LIST_SQL, params![last, limit], read_project)
+/// Returns the projects after `last`, in the order of their ids.
+pub fn list(
+    tx: &mut Tx<'_>,
+    direction: SortDirection,
+    last: &str,
+    limit: i64,
+) -> Result<Vec<ProjectRow>, MetaError> {
+    tx.query(direction.choose(LIST_SQL), params![last, limit], read_project)
 }

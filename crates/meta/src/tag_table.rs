@@ -56,6 +56,15 @@ pub struct TagPosition {
     pub name: String,
 }
 
+/// The tags that rows of the table show.
+#[derive(Debug, Clone, Copy)]
+pub enum TagScope<'a> {
+    /// The tags of an image, by its id.
+    Image(&'a Id),
+    /// The tags of a version, by its id. They are listed in the order of their names only.
+    Version(&'a Id),
+}
+
 /// A query for rows of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct TagTableQuery<'a> {
@@ -63,8 +72,8 @@ pub struct TagTableQuery<'a> {
     pub order: TagTableOrder,
     /// The direction of the order.
     pub direction: SortDirection,
-    /// The id of the image.
-    pub package: &'a Id,
+    /// The tags that the rows show.
+    pub scope: TagScope<'a>,
     /// The position after which the rows begin.
     pub last: &'a TagPosition,
     /// The day since which pulls are counted, in days since 1970.
@@ -96,7 +105,7 @@ macro_rules! select {
                  (SELECT f.name FROM tags f WHERE f.package_id = v.package_id
                     AND f.name > 'sha256-' || substr(v.digest, 8) AND f.name < 'sha256-' || substr(v.digest, 8) || '/'
                   ORDER BY f.name LIMIT 20) few)
-             FROM tags t JOIN versions v ON v.id = t.version_id WHERE t.package_id = ?1 ",
+             FROM tags t JOIN versions v ON v.id = t.version_id WHERE ",
             $($rest),+
         )
     };
@@ -104,33 +113,41 @@ macro_rules! select {
 
 /// The statements of [`list`] in the order of names, ascending and descending. A test checks their query plans.
 pub(crate) const BY_NAME_SQL: [&str; 2] = [
-    select!("AND t.name > ?2 ORDER BY t.name LIMIT ?3"),
-    select!("AND t.name < ?2 ORDER BY t.name DESC LIMIT ?3"),
+    select!("t.package_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3"),
+    select!("t.package_id = ?1 AND t.name < ?2 ORDER BY t.name DESC LIMIT ?3"),
 ];
 
 /// The statements of [`list`] in the order of times, ascending and descending. A test checks their query plans.
 pub(crate) const BY_TIME_SQL: [&str; 2] = [
-    select!("AND (t.updated_at, t.name) > (?6, ?2) ORDER BY t.updated_at, t.name LIMIT ?3"),
     select!(
-        "AND (t.updated_at, t.name) < (?6, ?2) ORDER BY t.updated_at DESC, t.name DESC LIMIT ?3"
+        "t.package_id = ?1 AND (t.updated_at, t.name) > (?6, ?2) ORDER BY t.updated_at, t.name LIMIT ?3"
     ),
+    select!(
+        "t.package_id = ?1 AND (t.updated_at, t.name) < (?6, ?2) ORDER BY t.updated_at DESC, t.name DESC LIMIT ?3"
+    ),
+];
+
+/// The statements of [`list`] for the tags of one version, ascending and descending. A test checks their query plans.
+pub(crate) const OF_VERSION_SQL: [&str; 2] = [
+    select!("t.version_id = ?1 AND t.name > ?2 ORDER BY t.name LIMIT ?3"),
+    select!("t.version_id = ?1 AND t.name < ?2 ORDER BY t.name DESC LIMIT ?3"),
 ];
 
 /// Returns rows of the console's table of tags.
 pub fn list(tx: &mut Tx<'_>, query: TagTableQuery<'_>) -> Result<Vec<TagDetails>, MetaError> {
-    let TagTableQuery { order, direction, package, last, since_day, limit } = query;
+    let TagTableQuery { order, direction, scope, last, since_day, limit } = query;
     let TagPosition { updated_at, name } = last;
     let name = name.as_str();
-    match order {
-        TagTableOrder::Name => {
-            let params = params![package, name, limit, since_day, MAX_COUNTED_BLOBS];
-            tx.query(direction.choose(BY_NAME_SQL), params, read_row)
+    let (statements, id) = match (scope, order) {
+        (TagScope::Version(id), _) => (OF_VERSION_SQL, id),
+        (TagScope::Image(id), TagTableOrder::Name) => (BY_NAME_SQL, id),
+        (TagScope::Image(id), TagTableOrder::Updated) => {
+            let params = params![id, name, limit, since_day, MAX_COUNTED_BLOBS, *updated_at];
+            return tx.query(direction.choose(BY_TIME_SQL), params, read_row);
         }
-        TagTableOrder::Updated => {
-            let params = params![package, name, limit, since_day, MAX_COUNTED_BLOBS, *updated_at];
-            tx.query(direction.choose(BY_TIME_SQL), params, read_row)
-        }
-    }
+    };
+    let params = params![id, name, limit, since_day, MAX_COUNTED_BLOBS];
+    tx.query(direction.choose(statements), params, read_row)
 }
 
 /// Returns the size in bytes of an index: of itself and of the distinct blobs that its manifests name, up to 2,000.

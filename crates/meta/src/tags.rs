@@ -82,6 +82,13 @@ pub fn delete(tx: &mut Tx<'_>, package: &Id, name: &str) -> Result<u64, MetaErro
     tx.execute("DELETE FROM tags WHERE package_id = ?1 AND name = ?2", params![package, name])
 }
 
+/// Returns the number of tags of a version, up to `limit`.
+pub fn count_of_version(tx: &mut Tx<'_>, version: &Id, limit: i64) -> Result<usize, MetaError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM tags WHERE version_id = ?1 LIMIT ?2) few";
+    let count = tx.query_first(sql, params![version, limit], |row| row.int(0))?;
+    Ok(count.unwrap_or_default() as usize)
+}
+
 /// Returns the first tags of a version, in byte order.
 pub fn list_first_of_version(
     tx: &mut Tx<'_>,

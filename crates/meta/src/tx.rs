@@ -31,12 +31,12 @@ enum AnyConnection<'c> {
 /// A query that looks for the rows of many keys.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyList<'a> {
-    /// The statement, up to its list of keys. The parameter `?1` is the owner.
+    /// The statement, up to its list of keys.
     pub select: &'a str,
-    /// The id of the row to which the rows belong, such as a repository.
-    pub owner: &'a Id,
+    /// The parameter `?1`, such as the id of the repository to which the rows belong.
+    pub first: SqlParam<'a>,
     /// The keys to look for.
-    pub keys: &'a [&'a str],
+    pub keys: &'a [SqlParam<'a>],
 }
 
 /// One row of the result of a query.
@@ -274,9 +274,7 @@ impl<'c> Tx<'c> {
             let (slice, after) = rest.split_at(length);
             let numbers: Vec<_> = (2..length + 2).map(|number| format!("?{number}")).collect();
             let sql = format!("{} ({})", list.select, numbers.join(", "));
-            let owner = std::iter::once(SqlParam::from(list.owner));
-            let params: Vec<_> =
-                owner.chain(slice.iter().map(|key| SqlParam::from(*key))).collect();
+            let params: Vec<_> = std::iter::once(&list.first).chain(slice).copied().collect();
             found.extend(self.query(&sql, &params, &read)?);
             rest = after;
         }

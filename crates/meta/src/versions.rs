@@ -11,7 +11,7 @@ use model::digest::Digest;
 use model::reference::Reference;
 
 use crate::repositories::MAX_HOLDERS;
-use crate::{Id, KeyList, MetaError, SqlRow, Tx, digest_at, opt_digest_at, params};
+use crate::{Id, KeyList, MetaError, SqlParam, SqlRow, Tx, digest_at, opt_digest_at, params};
 
 pub use references::{
     ContentReference, ReferenceBinding, ReferenceOwner, bind_blob, bind_manifest,
@@ -212,10 +212,11 @@ pub fn find_all_in_package(
     package: &Id,
     digests: &[&str],
 ) -> Result<BTreeMap<Digest, (Id, i64)>, MetaError> {
+    let keys: Vec<_> = digests.iter().map(|digest| SqlParam::from(*digest)).collect();
     let list = KeyList {
         select: "SELECT digest, id, manifest_bytes FROM versions WHERE package_id = ?1 AND digest IN",
-        owner: package,
-        keys: digests,
+        first: package.into(),
+        keys: &keys,
     };
     let found = tx.query_keys(list, |row| Ok((digest_at(row, 0)?, (row.id(1)?, row.int(2)?))))?;
     Ok(found.into_iter().collect())

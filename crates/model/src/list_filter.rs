@@ -21,6 +21,11 @@ impl SortDirection {
         }
     }
 
+    /// Returns the other direction.
+    pub fn opposite(self) -> Self {
+        self.choose([Self::Descending, Self::Ascending])
+    }
+
     /// Returns the first of two values if the direction is ascending, otherwise the second.
     pub fn choose<T>(self, [up, down]: [T; 2]) -> T {
         match self {

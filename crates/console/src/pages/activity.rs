@@ -1,10 +1,8 @@
 //! The changes of a repository or an image, with filters in the address, and as a file for spreadsheets.
 
 use askama::Template;
-use axum::body::Body;
 use axum::response::Response;
 use engine::{ActivityEntry, ActivityFilter, ActivityScope, EventAction, ListPage, PageRequest};
-use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use identity::Authorized;
 use jiff::Timestamp;
 use model::artifact_name::{PackageName, VersionName};
@@ -12,19 +10,16 @@ use model::name::{ImageName, RepositoryName};
 use model::permissions::artifactregistry;
 use model::resource::Resource;
 
+use crate::commands;
+use crate::csv::{CsvFile, ROWS_AT_ONCE, time_text};
 use crate::error::ConsoleError;
 use crate::frame::Frame;
 use crate::html::{Time, Untrusted, short_digest};
 use crate::links::Link;
-use crate::page::{self, secured};
+use crate::page;
 use crate::request::ConsoleRequest;
 
 const ROWS: usize = 50;
-
-/// The most rows of a file.
-const MAX_FILE_ROWS: usize = 5_000;
-/// The most pages of the list that are read for a file, also where few rows match.
-const MAX_FILE_PAGES: usize = 20;
 
 /// The kinds of changes that happen in a repository.
 const KINDS: [EventAction; 12] = [
@@ -60,6 +55,7 @@ struct ActivityPage {
 }
 
 struct KindChoice {
+    value: &'static str,
     word: &'static str,
     is_chosen: bool,
 }
@@ -88,14 +84,14 @@ pub(crate) async fn of_repository(
     request: &ConsoleRequest,
     name: RepositoryName,
 ) -> Result<Response, ConsoleError> {
-    let permission = artifactregistry::REPOSITORIES_GET;
-    let authorized = request.authorize(permission, Resource::Repository(name.clone())).await?;
-    let repository = request.engine().find_repository(&authorized, permission).await?;
+    let repository = request.repository(&name).await?;
     let link = request.links.repository(&name);
+    let title = format!("{} · {}", request.texts.activity(), name.repository);
     let frame = request
-        .frame(format!("{} · {}", request.texts.activity, name.repository))
-        .with_crumbs(request.crumbs_to_repository(&name).await?)
-        .with_tabs(request.repository_tabs(&name, repository.mode));
+        .repository_frame(&name, repository.mode, title)
+        .await?
+        .with_commands(vec![commands::newest_versions(&request.app.registry_uri(&name))])
+        .with_commands_note(request.texts.pushes_alone());
     let page =
         PageOf { frame, title: name.repository.to_string(), repository: name, image: None, link };
     show(request, page).await
@@ -105,10 +101,12 @@ pub(crate) async fn of_image(
     request: &ConsoleRequest,
     name: PackageName,
 ) -> Result<Response, ConsoleError> {
+    let title = format!("{} · {}", request.texts.activity(), name.image);
     let frame = request
-        .frame(format!("{} · {}", request.texts.activity, name.image))
-        .with_crumbs(request.crumbs_to_image(&name).await?)
-        .with_tabs(request.image_tabs(&name));
+        .image_frame(&name, title)
+        .await?
+        .with_commands(vec![commands::newest_versions(&request.image_address(&name))])
+        .with_commands_note(request.texts.pushes_alone());
     let link = request.links.image(&name);
     let PackageName { repository, image } = name;
     let page = PageOf { frame, title: image.to_string(), repository, image: Some(image), link };
@@ -149,7 +147,8 @@ async fn show(request: &ConsoleRequest, page: PageOf) -> Result<Response, Consol
         kinds: KINDS
             .iter()
             .map(|kind| KindChoice {
-                word: kind.as_str(),
+                value: kind.as_str(),
+                word: request.texts.change(*kind),
                 is_chosen: chosen.contains(&kind.as_str()),
             })
             .collect(),
@@ -254,9 +253,9 @@ fn row(request: &ConsoleRequest, repository: &RepositoryName, entry: ActivityEnt
     });
     EventEntry {
         at: Time(entry.at),
-        kind: entry.action.as_str(),
+        kind: request.texts.change(entry.action),
         actor: Untrusted::short(entry.principal),
-        way: request.texts.way(entry.way),
+        way: request.texts.change_way(entry.way),
         image: package.map(|package| (package.image.to_string(), request.links.image(&package))),
         tag: entry.tag.unwrap_or_default(),
         digest,
@@ -268,75 +267,23 @@ pub(crate) async fn csv(
     request: &ConsoleRequest,
     name: RepositoryName,
 ) -> Result<Response, ConsoleError> {
-    let mut text = String::from("time,kind,actor,way,image,tag,digest\r\n");
-    let (mut start, mut rows) = (String::new(), 0);
-    for turn in 0..=MAX_FILE_PAGES {
-        if turn == MAX_FILE_PAGES || rows >= MAX_FILE_ROWS {
-            text.push_str("# there is more: narrow the filter\r\n");
-            break;
-        }
-        let listed = list(request, &name, None, PageRequest { start, limit: 1_000 }).await?;
+    let mut file = CsvFile::new("time,kind,actor,way,image,tag,digest");
+    let mut start = Some(String::new());
+    while let Some(position) = start {
+        let page = PageRequest { start: position, limit: ROWS_AT_ONCE };
+        let listed = list(request, &name, None, page).await?;
         for entry in listed.entries {
-            rows += 1;
-            push_line(&mut text, entry);
+            file.push(&[
+                time_text(entry.at),
+                entry.action.as_str().to_owned(),
+                entry.principal,
+                entry.way.as_str().to_owned(),
+                entry.image.unwrap_or_default(),
+                entry.tag.unwrap_or_default(),
+                entry.digest.map_or(String::new(), |digest| digest.to_string()),
+            ]);
         }
-        match listed.next {
-            Some(next) => start = next,
-            None => break,
-        }
+        start = file.end_page(listed.next);
     }
-    let file = format!("{}-activity.csv", name.repository);
-    let response = Response::builder()
-        .header(CONTENT_TYPE, "text/csv; charset=utf-8")
-        .header(CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\""))
-        .body(Body::from(text))
-        .expect("a repository's name has only letters, digits and dashes");
-    Ok(secured(request, response))
-}
-
-fn push_line(text: &mut String, entry: ActivityEntry) {
-    let at = Timestamp::from_microsecond(entry.at).map_or(String::new(), |at| at.to_string());
-    let digest = entry.digest.map_or(String::new(), |digest| digest.to_string());
-    let fields = [
-        at,
-        entry.action.as_str().to_owned(),
-        entry.principal,
-        entry.way.as_str().to_owned(),
-        entry.image.unwrap_or_default(),
-        entry.tag.unwrap_or_default(),
-        digest,
-    ];
-    text.push_str(&fields.map(|field| csv_field(&field)).join(","));
-    text.push_str("\r\n");
-}
-
-/// Returns a field as RFC 4180 has it. A spreadsheet would run a field that begins with one of some characters as a
-/// formula: an apostrophe before it makes it text.
-fn csv_field(field: &str) -> String {
-    let guard = if field.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    let field = format!("{guard}{field}");
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_texts_for_spreadsheets() {
-        for (field, expected) in [
-            ("v1", "v1"),
-            ("a,b", "\"a,b\""),
-            ("a\"b", "\"a\"\"b\""),
-            ("=1+1", "'=1+1"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("-x,y", "\"'-x,y\""),
-        ] {
-            assert_eq!(csv_field(field), expected);
-        }
-    }
+    Ok(file.answer(request, &name.repository, "activity"))
 }

@@ -11,6 +11,7 @@ use model::manifest::Descriptor;
 use model::permissions::artifactregistry;
 use model::resource::Resource;
 
+use crate::commands;
 use crate::error::ConsoleError;
 use crate::frame::Frame;
 use crate::html::{Bytes, Untrusted, short_digest, size_text};
@@ -78,7 +79,7 @@ pub(crate) async fn show(
         digest: version.digest.to_string(),
         link: request.links.version(version),
     };
-    let summary = (request.texts.compare_summary)(
+    let summary = request.texts.compare_summary(
         shared.len(),
         layers_b.len(),
         &size_text(difference.abs()),
@@ -86,8 +87,9 @@ pub(crate) async fn show(
     );
     let shown = ComparePage {
         frame: request
-            .frame(format!("{} · {}", request.texts.compare, name.image))
-            .with_crumbs(request.crumbs_to_image(&name).await?),
+            .image_frame(&name, format!("{} · {}", request.texts.compare(), name.image))
+            .await?
+            .with_commands(vec![commands::compare(request, &name, [&a, &b])]),
         a: compared(&version_a),
         b: compared(&version_b),
         summary,
@@ -114,7 +116,7 @@ fn digests_of(request: &ConsoleRequest) -> Result<(Digest, Digest), ConsoleError
     };
     match wanted.as_slice() {
         [a, b] => Ok((parse(a)?, parse(b)?)),
-        _ => Err(ConsoleError::Invalid(request.texts.select_two.to_owned())),
+        _ => Err(ConsoleError::Invalid(request.texts.select_two().to_owned())),
     }
 }
 

@@ -3,8 +3,6 @@
 use askama::Template;
 use axum::response::Response;
 use model::name::RepositoryName;
-use model::permissions::artifactregistry;
-use model::resource::Resource;
 
 use crate::error::ConsoleError;
 use crate::frame::{Frame, Tab};
@@ -41,10 +39,7 @@ pub(crate) async fn show(
     request: &ConsoleRequest,
     name: RepositoryName,
 ) -> Result<Response, ConsoleError> {
-    let permission = artifactregistry::REPOSITORIES_GET;
-    let resource = Resource::Repository(name.clone());
-    let authorized = request.authorize(permission, resource).await?;
-    let repository = request.engine().find_repository(&authorized, permission).await?;
+    let repository = request.repository(&name).await?;
     let wanted = request.query.get("tool").unwrap_or(TOOLS[0].0);
     let (tool, _) =
         *TOOLS.iter().find(|(tool, _)| *tool == wanted).ok_or(ConsoleError::NotFound)?;
@@ -54,11 +49,9 @@ pub(crate) async fn show(
         link: base.clone().with("tool", word),
         is_current: *word == tool,
     });
+    let title = format!("{} · {}", request.texts.connect(), name.repository);
     let shown = ConnectPage {
-        frame: request
-            .frame(format!("{} · {}", request.texts.connect, name.repository))
-            .with_crumbs(request.crumbs_to_repository(&name).await?)
-            .with_tabs(request.repository_tabs(&name, repository.mode)),
+        frame: request.repository_frame(&name, repository.mode, title).await?,
         tools: tools.collect(),
         blocks: blocks(request, &name, tool),
     };
@@ -81,29 +74,29 @@ fn blocks(request: &ConsoleRequest, name: &RepositoryName, tool: &str) -> Vec<Co
     match tool {
         "docker" => {
             if !is_dev {
-                all.push(block(t.sign_in, format!("gcloud auth configure-docker {host}")));
-                all.push(block(t.sign_in, log_in("docker")));
+                all.push(block(t.sign_in(), format!("gcloud auth configure-docker {host}")));
+                all.push(block(t.sign_in(), log_in("docker")));
                 all.push(block(
-                    t.sign_in,
+                    t.sign_in(),
                     format!("docker login -u _json_key_base64 --password-stdin {url} < key.json"),
                 ));
             }
             all.push(block(
-                t.push,
+                t.push(),
                 format!("docker tag app {address}/app:v1\ndocker push {address}/app:v1"),
             ));
-            all.push(block(t.pull, format!("docker pull {address}/app:v1")));
+            all.push(block(t.pull(), format!("docker pull {address}/app:v1")));
         }
         "podman" => {
             if !is_dev {
-                all.push(block(t.sign_in, log_in("podman")));
+                all.push(block(t.sign_in(), log_in("podman")));
             }
-            all.push(block(t.push, format!("podman push app {address}/app:v1")));
-            all.push(block(t.pull, format!("podman pull {address}/app:v1")));
+            all.push(block(t.push(), format!("podman push app {address}/app:v1")));
+            all.push(block(t.pull(), format!("podman pull {address}/app:v1")));
         }
         "containerd" => {
             all.push(block(
-                t.pull,
+                t.pull(),
                 format!(
                     "crictl pull --creds oauth2accesstoken:\"$(gcloud auth print-access-token)\" {address}/app:v1"
                 ),
@@ -111,13 +104,13 @@ fn blocks(request: &ConsoleRequest, name: &RepositoryName, tool: &str) -> Vec<Co
         }
         "kubernetes" => {
             all.push(block(
-                t.sign_in,
+                t.sign_in(),
                 format!(
                     "kubectl create secret docker-registry berth --docker-server={url} \\\n  --docker-username=_json_key --docker-password=\"$(cat key.json)\""
                 ),
             ));
             all.push(block(
-                t.pull,
+                t.pull(),
                 format!(
                     "apiVersion: v1\nkind: Pod\nmetadata:\n  name: app\nspec:\n  containers:\n  - name: app\n    image: {address}/app:v1\n  imagePullSecrets:\n  - name: berth"
                 ),
@@ -125,12 +118,12 @@ fn blocks(request: &ConsoleRequest, name: &RepositoryName, tool: &str) -> Vec<Co
         }
         "gcloud" => {
             all.push(block(
-                t.images,
+                t.images(),
                 format!("gcloud artifacts docker images list {address} --include-tags"),
             ));
-            all.push(block(t.tags, format!("gcloud artifacts docker tags list {address}")));
+            all.push(block(t.tags(), format!("gcloud artifacts docker tags list {address}")));
             all.push(block(
-                t.repository,
+                t.repository(),
                 format!(
                     "gcloud artifacts repositories describe {} --project={} --location={}",
                     name.repository, name.project, name.location
@@ -139,17 +132,17 @@ fn blocks(request: &ConsoleRequest, name: &RepositoryName, tool: &str) -> Vec<Co
         }
         "helm" => {
             all.push(block(
-                t.sign_in,
+                t.sign_in(),
                 format!(
                     "gcloud auth print-access-token | helm registry login -u oauth2accesstoken --password-stdin {host}"
                 ),
             ));
-            all.push(block(t.push, format!("helm push chart-0.1.0.tgz oci://{address}")));
-            all.push(block(t.pull, format!("helm pull oci://{address}/chart --version 0.1.0")));
+            all.push(block(t.push(), format!("helm push chart-0.1.0.tgz oci://{address}")));
+            all.push(block(t.pull(), format!("helm pull oci://{address}/chart --version 0.1.0")));
         }
         "github" => {
             all.push(block(
-                t.push,
+                t.push(),
                 format!(
                     "- uses: docker/login-action@v3\n  with:\n    registry: {host}\n    username: _json_key_base64\n    password: ${{{{ secrets.BERTH_KEY }}}}\n- uses: docker/build-push-action@v6\n  with:\n    push: true\n    tags: {address}/app:${{{{ github.sha }}}}"
                 ),
@@ -157,7 +150,7 @@ fn blocks(request: &ConsoleRequest, name: &RepositoryName, tool: &str) -> Vec<Co
         }
         _ => {
             all.push(block(
-                t.push,
+                t.push(),
                 format!(
                     "build:\n  image: docker:28\n  services: [\"docker:28-dind\"]\n  script:\n  - echo \"$BERTH_KEY\" | docker login -u _json_key_base64 --password-stdin {url}\n  - docker build -t {address}/app:$CI_COMMIT_SHORT_SHA .\n  - docker push {address}/app:$CI_COMMIT_SHORT_SHA"
                 ),

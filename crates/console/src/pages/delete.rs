@@ -12,13 +12,14 @@ use model::digest::Digest;
 use model::permissions::artifactregistry;
 use model::resource::Resource;
 
+use crate::commands;
 use crate::error::ConsoleError;
 use crate::form;
 use crate::frame::Frame;
 use crate::html::{Bytes, Untrusted, short_digest};
 use crate::links::Link;
 use crate::page::{self, redirect};
-use crate::pages::tags::kind_text;
+use crate::pages::artifact_kind::kind_text;
 use crate::query::Fields;
 use crate::request::ConsoleRequest;
 use crate::session::{Done, Message};
@@ -65,14 +66,15 @@ pub(crate) async fn show(
     let selection = DeletionSelection { package: name.clone(), digests: digests.clone() };
     let plan = request.engine().plan_deletion(&authorized, selection).await?;
     let t = request.texts;
-    let heading = (t.delete_heading)(plan.goes.len());
+    let heading = t.delete_heading(plan.goes.len());
     let selected = digests.iter().map(Digest::to_string).collect();
     let shown = DeletePage {
         frame: request
-            .frame(format!("{} · {}", t.delete, name.image))
-            .with_crumbs(request.crumbs_to_image(&name).await?),
+            .frame(format!("{} · {}", t.delete(), name.image))
+            .with_crumbs(request.crumbs_to_image(&name).await?)
+            .with_commands(commands::delete_versions(&request.image_address(&name), &plan)),
         heading,
-        button: (t.delete_button)(plan.goes.len()),
+        button: t.delete_button(plan.goes.len()),
         goes: going(request, &name, &plan),
         stays: staying(request, &name, &plan),
         freed: Bytes(plan.freed_bytes),
@@ -121,17 +123,18 @@ fn going(request: &ConsoleRequest, name: &PackageName, plan: &DeletionPlan) -> V
             link: version_link(request, name, &version.digest),
             digest: version.digest.to_string(),
             kind: Untrusted::short(kind_text(
+                t,
                 version.artifact_type.as_deref(),
                 &version.media_type,
             )),
             tags: version.tags.clone(),
             reason: match &planned.reason {
-                DeletionReason::Selected => t.selected.to_owned(),
+                DeletionReason::Selected => t.selected().to_owned(),
                 DeletionReason::PlatformOf(index) => {
-                    format!("{} {}", t.part_of, short_digest(index.as_str()))
+                    format!("{} {}", t.part_of(), short_digest(index.as_str()))
                 }
                 DeletionReason::AttachedTo(subject) => {
-                    format!("{} {}", t.attached_to, short_digest(subject.as_str()))
+                    format!("{} {}", t.attached_to(), short_digest(subject.as_str()))
                 }
             },
         }
@@ -149,13 +152,15 @@ fn staying(
         short: short_digest(kept.digest.as_str()).to_owned(),
         link: version_link(request, name, &kept.digest),
         reason: match &kept.reason {
-            KeepReason::NamedBy(index) => format!("{} {}", t.part_of, short_digest(index.as_str())),
-            KeepReason::AttachedTo(subject) => {
-                format!("{} {}", t.attached_to, short_digest(subject.as_str()))
+            KeepReason::NamedBy(index) => {
+                format!("{} {}", t.part_of(), short_digest(index.as_str()))
             }
-            KeepReason::Tagged(tag) => (t.has_tag)(tag),
-            KeepReason::ImmutableTag(tag) => (t.has_immutable_tag)(tag),
-            KeepReason::Gone => t.already_gone.to_owned(),
+            KeepReason::AttachedTo(subject) => {
+                format!("{} {}", t.attached_to(), short_digest(subject.as_str()))
+            }
+            KeepReason::Tagged(tag) => t.has_tag(tag),
+            KeepReason::ImmutableTag(tag) => t.has_immutable_tag(tag),
+            KeepReason::Gone => t.already_gone().to_owned(),
         },
     };
     plan.stays.iter().map(entry).collect()

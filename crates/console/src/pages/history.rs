@@ -11,6 +11,7 @@ use model::permissions::artifactregistry;
 use model::reference::Tag;
 use model::resource::Resource;
 
+use crate::commands;
 use crate::error::ConsoleError;
 use crate::frame::Frame;
 use crate::html::{Time, Untrusted, short_digest};
@@ -90,18 +91,25 @@ pub(crate) async fn show(
             from: change.from.map(version),
             to: change.to.map(version),
             actor: Untrusted::short(change.principal),
-            way: request.texts.way(change.way),
+            way: request.texts.change_way(change.way),
         }
     });
+    let rows: Vec<_> = rows.collect();
+    let address = request.image_address(&name);
+    let mut commands = vec![commands::tags(&address)];
+    let earlier = rows.iter().find_map(|row| Some((row, row.earlier.as_ref()?)));
+    commands.extend(
+        earlier.map(|(row, earlier)| commands::set_tag(&address, &row.tag, &earlier.digest)),
+    );
     let shown = HistoryPage {
         frame: request
-            .frame(format!("{} · {}", request.texts.history, name.image))
-            .with_crumbs(request.crumbs_to_image(&name).await?)
-            .with_tabs(request.image_tabs(&name)),
+            .image_frame(&name, format!("{} · {}", request.texts.history(), name.image))
+            .await?
+            .with_commands(commands),
         name: name.image.to_string(),
         tag: wanted.unwrap_or_default().to_owned(),
         location: request.other_location(&name.repository),
-        rows: rows.collect(),
+        rows,
         next: listed.next.map(|next| base.with("after", &next)),
         action: request.links.image(&name).page("tags"),
         here: request.here.clone(),

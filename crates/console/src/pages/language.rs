@@ -11,6 +11,6 @@ use crate::{session, texts};
 pub(crate) fn choose(request: &ConsoleRequest, language: &str) -> Result<Response, ConsoleError> {
     let texts = texts::by_name(language).ok_or(ConsoleError::NotFound)?;
     let mut response = go_on(request, &request.query);
-    response.headers_mut().append(SET_COOKIE, session::language(texts.language));
+    response.headers_mut().append(SET_COOKIE, session::language(texts.language()));
     Ok(response)
 }

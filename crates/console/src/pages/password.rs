@@ -36,7 +36,7 @@ async fn answer(
     let link = request.identity().password_link(token).await.map_err(ConsoleError::from)?;
     let FormCookie { form_token, cookie } = request.form_cookie();
     let page = PasswordPage {
-        frame: Frame { form_token, ..request.frame(request.texts.set_password) },
+        frame: Frame { form_token, ..request.frame(request.texts.set_password()) },
         email: link.email,
         problem,
         insecure: (!request.keeps_cookies()).then(|| request.own_url.clone()),

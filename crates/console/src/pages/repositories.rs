@@ -2,7 +2,8 @@
 
 use askama::Template;
 use axum::response::Response;
-use engine::{PageRequest, RepositorySummary};
+use engine::{RepositorySummary, RepositorySummaryList};
+use model::list_filter::SortDirection;
 use model::name::ProjectId;
 use model::permissions::artifactregistry;
 use model::resource::Resource;
@@ -12,9 +13,12 @@ use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime};
 use crate::links::Link;
 use crate::page;
+use crate::pages::paging::{FilterForm, ListLinks, ListRequest, PageLinks, SortColumn, SortLink};
 use crate::request::ConsoleRequest;
 
-const ROWS: usize = 50;
+/// The only column by which repositories are sorted.
+const COLUMNS: [SortColumn<()>; 1] =
+    [SortColumn { field: (), name: "name", first: SortDirection::Ascending }];
 
 #[derive(Template)]
 #[template(path = "repositories.html")]
@@ -22,7 +26,9 @@ struct RepositoriesPage {
     frame: Frame,
     project: String,
     rows: Vec<RepositoryEntry>,
-    next: Option<Link>,
+    filter: FilterForm,
+    by_name: SortLink,
+    pages: PageLinks,
 }
 
 struct RepositoryEntry {
@@ -42,11 +48,13 @@ pub(crate) async fn show(
 ) -> Result<Response, ConsoleError> {
     let resource = Resource::Project(project.clone());
     let authorized = request.authorize(artifactregistry::REPOSITORIES_LIST, resource).await?;
-    let start = request.query.get("after").unwrap_or_default().to_owned();
-    let page = PageRequest { start, limit: ROWS };
-    let listed = request.engine().repository_summaries(&authorized, page).await?;
+    let list = ListRequest::read(&request.query, &COLUMNS);
+    let (contains, direction) = (list.filter.clone(), list.reading_order().direction);
+    let query = RepositorySummaryList { contains, direction, page: list.page() };
+    let shown = list.shown(request.engine().repository_summaries(&authorized, query).await?);
     let base = request.links.project(&project);
-    let rows = listed.entries.into_iter().map(|row| entry(request, row)).collect();
+    let links = ListLinks { base: &base, columns: &COLUMNS };
+    let rows = shown.entries.into_iter().map(|row| entry(request, row)).collect();
     let command = format!("gcloud artifacts repositories list --project={project}");
     let shown = RepositoriesPage {
         frame: request
@@ -55,7 +63,9 @@ pub(crate) async fn show(
             .with_commands(vec![command]),
         project: project.to_string(),
         rows,
-        next: listed.next.map(|next| base.with("after", &next)),
+        filter: FilterForm::of(request, request.texts.filter_repositories(), &list.filter),
+        by_name: list.sort_link(links, ()),
+        pages: list.page_links(request.texts, links, &shown.range, None),
     };
     Ok(page::show(request, &shown))
 }
@@ -64,7 +74,7 @@ fn entry(request: &ConsoleRequest, row: RepositorySummary) -> RepositoryEntry {
     RepositoryEntry {
         link: request.links.repository(&row.name),
         name: row.name.repository.to_string(),
-        mode: row.mode.word(),
+        mode: request.texts.mode_word(row.mode),
         location: row.name.location.to_string(),
         has_immutable_tags: row.immutable_tags,
         images: row.images,

@@ -34,9 +34,7 @@ impl ImageRights {
         if rights == none || !may(artifactregistry::REPOSITORIES_GET).await? {
             return Ok(none);
         }
-        let permission = artifactregistry::REPOSITORIES_GET;
-        let authorized = request.authorize(permission, resource.clone()).await?;
-        Ok(match request.engine().find_repository(&authorized, permission).await?.mode {
+        Ok(match request.repository(name).await?.mode {
             ModeName::Standard => rights,
             ModeName::Remote => Self { set_tags: false, ..rights },
             ModeName::Virtual => none,

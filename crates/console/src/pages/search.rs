@@ -6,6 +6,7 @@ use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::name::ImageName;
 
+use crate::commands;
 use crate::error::ConsoleError;
 use crate::frame::Frame;
 use crate::links::Link;
@@ -34,7 +35,9 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     if let [only] = found.as_slice() {
         return Ok(redirect(request, &only.link.to_string()));
     }
-    let frame = request.frame(request.texts.search);
+    let name = wanted.parse::<ImageName>().ok();
+    let command = name.map(|name| commands::find_images(request, &name));
+    let frame = request.frame(request.texts.search()).with_commands(Vec::from_iter(command));
     Ok(page::show(request, &SearchPage { frame, wanted, found }))
 }
 

@@ -43,7 +43,7 @@ fn answer(
     problem: Option<String>,
 ) -> Response {
     let FormCookie { form_token, cookie } = request.form_cookie();
-    let frame = Frame { form_token, ..request.frame(request.texts.sign_in) };
+    let frame = Frame { form_token, ..request.frame(request.texts.sign_in()) };
     let page = SignInPage {
         frame,
         next: next_of(fields),
@@ -80,12 +80,14 @@ pub(crate) async fn sign_in(
             headers.append(SET_COOKIE, session::cleared(session::FORM));
             return Ok(response);
         }
-        Err(SignInError::Wrong) => (StatusCode::FORBIDDEN, request.texts.wrong_password.to_owned()),
+        Err(SignInError::Wrong) => {
+            (StatusCode::FORBIDDEN, request.texts.wrong_password().to_owned())
+        }
         Err(SignInError::Delayed { seconds }) => {
-            (StatusCode::TOO_MANY_REQUESTS, (request.texts.wait_seconds)(seconds))
+            (StatusCode::TOO_MANY_REQUESTS, request.texts.wait_seconds(seconds))
         }
         Err(SignInError::Busy) => {
-            (StatusCode::SERVICE_UNAVAILABLE, request.texts.sign_in_busy.to_owned())
+            (StatusCode::SERVICE_UNAVAILABLE, request.texts.sign_in_busy().to_owned())
         }
         Err(SignInError::Failed(error)) => return Err(error.into()),
     };

@@ -7,7 +7,7 @@ use model::repository::ModeName;
 use model::resource::Resource;
 
 use crate::error::ConsoleError;
-use crate::frame::{Crumb, Tab};
+use crate::frame::{Crumb, Frame, Tab};
 use crate::html::short_digest;
 use crate::links::Link;
 use crate::request::ConsoleRequest;
@@ -20,13 +20,13 @@ impl ConsoleRequest {
     ) -> Result<Vec<Crumb>, ConsoleError> {
         let resource = Resource::Project(project.clone());
         let may_see = self.may(artifactregistry::REPOSITORIES_LIST, &resource).await?;
-        let home = Crumb { label: self.texts.projects.to_owned(), link: Some(Link::home()) };
+        let home = Crumb { label: self.texts.projects().to_owned(), link: Some(Link::home()) };
         let link = may_see.then(|| self.links.project(project));
         Ok(vec![home, Crumb { label: project.to_string(), link }])
     }
 
     /// Returns the steps to a repository.
-    pub(crate) async fn crumbs_to_repository(
+    async fn crumbs_to_repository(
         &self,
         name: &RepositoryName,
     ) -> Result<Vec<Crumb>, ConsoleError> {
@@ -58,35 +58,56 @@ impl ConsoleRequest {
         Ok(crumbs)
     }
 
+    /// Returns the frame of a page about a repository: the way to it, and the pages beside it.
+    pub(crate) async fn repository_frame(
+        &self,
+        name: &RepositoryName,
+        mode: ModeName,
+        title: impl Into<String>,
+    ) -> Result<Frame, ConsoleError> {
+        let crumbs = self.crumbs_to_repository(name).await?;
+        Ok(self.frame(title).with_crumbs(crumbs).with_tabs(self.repository_tabs(name, mode)))
+    }
+
+    /// Returns the frame of a page about an image.
+    pub(crate) async fn image_frame(
+        &self,
+        name: &PackageName,
+        title: impl Into<String>,
+    ) -> Result<Frame, ConsoleError> {
+        let crumbs = self.crumbs_to_image(name).await?;
+        Ok(self.frame(title).with_crumbs(crumbs).with_tabs(self.image_tabs(name)))
+    }
+
     /// Returns the pages about a repository.
-    pub(crate) fn repository_tabs(&self, name: &RepositoryName, mode: ModeName) -> Vec<Tab> {
+    fn repository_tabs(&self, name: &RepositoryName, mode: ModeName) -> Vec<Tab> {
         let (t, link) = (self.texts, self.links.repository(name));
-        let mut tabs = vec![self.tab(t.images, link.clone())];
+        let mut tabs = vec![self.tab(t.images(), link.clone())];
         match mode {
             ModeName::Standard => {}
             ModeName::Remote | ModeName::Virtual => {
-                tabs.push(self.tab(t.upstreams, link.clone().page("upstreams")));
+                tabs.push(self.tab(t.upstreams(), link.clone().page("upstreams")));
             }
         }
         if !self.viewer.is_signed_out() {
-            tabs.push(self.tab(t.activity, link.clone().page("activity")));
+            tabs.push(self.tab(t.activity(), link.clone().page("activity")));
         }
-        tabs.push(self.tab(t.connect, link.page("connect")));
+        tabs.push(self.tab(t.connect(), link.page("connect")));
         tabs
     }
 
     /// Returns the pages about an image.
-    pub(crate) fn image_tabs(&self, name: &PackageName) -> Vec<Tab> {
+    fn image_tabs(&self, name: &PackageName) -> Vec<Tab> {
         let (t, link) = (self.texts, self.links.image(name));
         let view = |label, view| self.tab(label, link.clone().with("view", view));
         let mut tabs = vec![
-            self.tab(t.tags, link.clone()),
-            view(t.versions, "versions"),
-            view(t.untagged, "untagged"),
+            self.tab(t.tags(), link.clone()),
+            view(t.versions(), "versions"),
+            view(t.untagged(), "untagged"),
         ];
         if !self.viewer.is_signed_out() {
-            tabs.push(self.tab(t.history, link.clone().page("history")));
-            tabs.push(self.tab(t.activity, link.page("activity")));
+            tabs.push(self.tab(t.history(), link.clone().page("history")));
+            tabs.push(self.tab(t.activity(), link.page("activity")));
         }
         tabs
     }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
-use engine::{PullExplanation, UpstreamExplanation, UpstreamOutcome, UpstreamState};
+use engine::{PullExplanation, UpstreamExplanation, UpstreamState};
 use jiff::Timestamp;
 use model::name::RepositoryName;
 use model::permissions::artifactregistry;
@@ -55,10 +55,7 @@ pub(crate) async fn show(
     request: &ConsoleRequest,
     name: RepositoryName,
 ) -> Result<Response, ConsoleError> {
-    let permission = artifactregistry::REPOSITORIES_GET;
-    let resource = Resource::Repository(name.clone());
-    let authorized = request.authorize(permission, resource.clone()).await?;
-    let repository = request.engine().find_repository(&authorized, permission).await?;
+    let repository = request.repository(&name).await?;
     if repository.mode == ModeName::Standard {
         return Err(ConsoleError::NotFound);
     }
@@ -77,11 +74,11 @@ pub(crate) async fn show(
     let address = request.app.registry_uri(&name);
     let state = request.engine().upstream_state(&repository);
     let state = state.map(|state| state_texts(request.texts, &state)).unwrap_or_default();
+    let title = format!("{} · {}", request.texts.upstreams(), name.repository);
     let shown = UpstreamsPage {
         frame: request
-            .frame(format!("{} · {}", request.texts.upstreams, name.repository))
-            .with_crumbs(request.crumbs_to_repository(&name).await?)
-            .with_tabs(request.repository_tabs(&name, repository.mode))
+            .repository_frame(&name, repository.mode, title)
+            .await?
             .with_commands(vec![format!("berth explain {address}/IMAGE:TAG")]),
         location: request.other_location(&name),
         name: name.repository.to_string(),
@@ -95,20 +92,20 @@ pub(crate) async fn show(
 }
 
 /// Returns what this process knows of another registry, in sentences.
-fn state_texts(t: &Texts, state: &UpstreamState) -> Vec<String> {
+fn state_texts(t: Texts, state: &UpstreamState) -> Vec<String> {
     let mut texts = Vec::new();
     if state.is_silent {
-        texts.push(t.upstream_is_silent.to_owned());
+        texts.push(t.upstream_is_silent().to_owned());
     }
     if let Some(limit) = &state.rate_limit {
-        texts.push((t.upstream_remaining)(&limit.remaining.to_string()));
+        texts.push(t.upstream_remaining(&limit.remaining.to_string()));
     }
     if let Some(at) = state.retry_after.and_then(|at| Timestamp::from_microsecond(at).ok()) {
-        texts.push((t.upstream_retry_after)(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
+        texts.push(t.upstream_retry_after(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
     }
     if let Some(at) = state.last_failure.and_then(|last| Timestamp::from_microsecond(last.at).ok())
     {
-        texts.push((t.upstream_last_failure)(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
+        texts.push(t.upstream_last_failure(&at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
     }
     texts
 }
@@ -123,7 +120,7 @@ struct ConfiguredUpstream {
 
 fn entries(request: &ConsoleRequest, mode: &RepositoryMode) -> Vec<ConfiguredUpstream> {
     let remote = |url: String, repository: Option<RepositoryName>| ConfiguredUpstream {
-        id: request.texts.upstream.to_owned(),
+        id: request.texts.upstream().to_owned(),
         priority: String::new(),
         url,
         repository,
@@ -173,28 +170,15 @@ async fn explain(
     let PullExplanation { upstreams, answering } = explained;
     let t = request.texts;
     let summary = match answering.and_then(|position| upstreams.get(position)) {
-        Some(upstream) => (t.answered_by)(&upstream.policy_id),
-        None => t.no_upstream_has_it.to_owned(),
+        Some(upstream) => t.answered_by(&upstream.policy_id),
+        None => t.no_upstream_has_it().to_owned(),
     };
     let row = |(position, upstream): (usize, UpstreamExplanation)| ExplainedUpstream {
-        outcome: outcome_text(&upstream.outcome),
+        outcome: t.upstream_outcome(&upstream.outcome),
         id: upstream.policy_id,
         repository: upstream.repository.map_or(String::new(), |name| name.path()),
         milliseconds: format!("{:.1} ms", upstream.micros as f64 / 1000.0),
         is_answering: answering == Some(position),
     };
     Ok(Explanation { summary, rows: upstreams.into_iter().enumerate().map(row).collect() })
-}
-
-/// Returns the answer of an upstream in the words of `berth explain`.
-fn outcome_text(outcome: &UpstreamOutcome) -> String {
-    match outcome {
-        UpstreamOutcome::Found(digest) => format!("has {digest}"),
-        UpstreamOutcome::Denied(digest) => format!("has {digest}, and a rule denies the download"),
-        UpstreamOutcome::NotFound => "does not have it".to_owned(),
-        UpstreamOutcome::Failed(fault) => format!("cannot answer: {fault}"),
-        UpstreamOutcome::NotAsked => "was not asked".to_owned(),
-        UpstreamOutcome::PinnedAway => "is not asked for this image: a pin".to_owned(),
-        UpstreamOutcome::ImageDenied(denial) => format!("does not serve it: {denial}"),
-    }
 }

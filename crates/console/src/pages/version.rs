@@ -6,7 +6,7 @@ mod descriptors;
 
 use askama::Template;
 use axum::response::Response;
-use engine::{EngineError, ManifestDetails, VersionContent, VersionRelations};
+use engine::{EngineError, MAX_COUNTED_TAGS, ManifestDetails, VersionContent, VersionRelations};
 use model::artifact_name::{PackageName, TagName, VersionName};
 use model::permissions::artifactregistry;
 use model::reference::Tag;
@@ -17,8 +17,9 @@ use crate::frame::Frame;
 use crate::html::{Bytes, MaybeTime, Time, Untrusted, short_digest};
 use crate::links::Link;
 use crate::page::{self, redirect};
+use crate::pages::artifact_kind::kind_text;
 use crate::pages::rights::ImageRights;
-use crate::pages::tags::kind_text;
+
 use crate::request::ConsoleRequest;
 use commands::PullCommand;
 use configuration::ImageConfiguration;
@@ -35,6 +36,7 @@ struct VersionPage {
     digest: String,
     reference: String,
     tags: Vec<TagChip>,
+    more_tags: Option<MoreTags>,
     media_type: Untrusted,
     artifact_type: Option<Untrusted>,
     size: Bytes,
@@ -60,6 +62,12 @@ struct VersionPage {
     change_tags: Link,
     delete: Link,
     here: Link,
+}
+
+/// The link to the tags that the page does not show.
+struct MoreTags {
+    text: String,
+    link: Link,
 }
 
 struct TagChip {
@@ -130,9 +138,9 @@ async fn read_content(
 ) -> Result<ReadContent, ConsoleError> {
     let resource = Resource::Repository(name.package.repository.clone());
     let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
-    let refusal = Some(request.texts.rule_denies);
+    let refusal = Some(request.texts.rule_denies());
     if !request.may(permission, &resource).await? {
-        let refusal = Some(request.texts.may_not_download);
+        let refusal = Some(request.texts.may_not_download());
         return Ok(ReadContent { content: None, refusal });
     }
     let authorized = request.authorize(permission, resource).await?;
@@ -152,7 +160,7 @@ async fn version_page(
     let ReadContent { content, refusal } = read;
     let VersionName { package, digest } = name;
     let version = &relations.version;
-    let address = format!("{}/{}", request.app.registry_uri(&package.repository), package.image);
+    let address = request.image_address(package);
     let parsed = content.as_ref().and_then(|content| content.parsed.as_ref());
     let manifest = content.as_ref().map(|content| content.manifest.clone());
     let config = content.as_ref().and_then(|content| content.config.clone());
@@ -174,6 +182,7 @@ async fn version_page(
         digest: digest.to_string(),
         reference: format!("{address}@{digest}"),
         tags: version.tags.iter().map(tag_chip).collect(),
+        more_tags: more_tags(request, name, &relations),
         media_type: Untrusted::short(version.media_type.clone()),
         artifact_type: version.artifact_type.clone().map(Untrusted::short),
         size: Bytes(relations.bytes),
@@ -207,13 +216,31 @@ async fn version_page(
     })
 }
 
+/// Returns the link to the tags that the page does not show, if there are any.
+fn more_tags(
+    request: &ConsoleRequest,
+    name: &VersionName,
+    relations: &VersionRelations,
+) -> Option<MoreTags> {
+    let more = relations.tag_count.saturating_sub(relations.version.tags.len());
+    let is_complete = relations.tag_count < MAX_COUNTED_TAGS;
+    (more > 0).then(|| MoreTags {
+        text: request.texts.more_tags(more, is_complete),
+        link: request.links.image(&name.package).with("digest", name.digest.as_str()),
+    })
+}
+
 fn related_version(
     request: &ConsoleRequest,
     package: &PackageName,
     version: &ManifestDetails,
 ) -> RelatedVersion {
     RelatedVersion {
-        kind: Untrusted::short(kind_text(version.artifact_type.as_deref(), &version.media_type)),
+        kind: Untrusted::short(kind_text(
+            request.texts,
+            version.artifact_type.as_deref(),
+            &version.media_type,
+        )),
         media_type: Untrusted::short(
             version.artifact_type.clone().unwrap_or_else(|| version.media_type.clone()),
         ),

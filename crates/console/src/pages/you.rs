@@ -38,7 +38,7 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     }
     let own = request.session().map(|person| person.session_id);
     let sessions = request.identity().list_sessions(request.caller()).await?;
-    let frame = request.frame(request.texts.you);
+    let frame = request.frame(request.texts.you());
     let shown = YouPage {
         name: frame.viewer.clone().unwrap_or_default(),
         frame,

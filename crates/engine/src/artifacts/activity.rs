@@ -110,8 +110,7 @@ impl Engine {
                 |(id, event)| format!("{} {id}", event.occurred_at),
                 |(_, event)| filter.decide(event),
             )?;
-            let entries = page.entries.into_iter().map(|(_, event)| entry(event)).collect();
-            Ok(ListPage { entries, next: page.next })
+            Ok(page.map(|(_, event)| entry(event)))
         })
         .await
     }

@@ -159,6 +159,7 @@ pub(crate) fn read_page<T>(
                         return Ok(page);
                     }
                     last = position(&row);
+                    page.first.get_or_insert_with(|| last.clone());
                     page.entries.push(row);
                 }
                 RowFilter::Skip => last = position(&row),
@@ -212,6 +213,34 @@ mod tests {
         }
         let (thirds, _) = pages(10_000, 10, |number| number % 3 == 0);
         assert_eq!(thirds, (0..10_000).step_by(3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_entries_before_a_page_begin_at_its_first_one() {
+        let wanted = |number: &usize| RowFilter::include_if(number % 2 == 0, 1);
+        let forwards = read_page(
+            PageRequest { start: "50".to_owned(), limit: 10 },
+            |last, step| {
+                let from = last.parse().map_or(0, |last: usize| last + 1);
+                Ok((from..100).take(step as usize).collect())
+            },
+            usize::to_string,
+            wanted,
+        );
+        let start = forwards.expect("nothing fails").first.expect("an entry");
+        let backwards = read_page(
+            PageRequest { start, limit: 10 },
+            |last, step| {
+                let below = last.parse().expect("a number");
+                Ok((0..below).rev().take(step as usize).collect())
+            },
+            usize::to_string,
+            wanted,
+        );
+        let backwards = backwards.expect("nothing fails");
+        assert_eq!(backwards.entries, (32..=50).rev().step_by(2).collect::<Vec<_>>());
+        assert_eq!(backwards.first.as_deref(), Some("50"));
+        assert_eq!(backwards.next.as_deref(), Some("32"));
     }
 
     #[test]

@@ -45,13 +45,35 @@ impl Engine {
         &self,
         image: &Arc<ImageContext>,
     ) -> Result<Vec<Id>, EngineError> {
+        let packages = self.listed_packages(image).await?;
+        Ok(packages.into_iter().map(|package| package.id).collect())
+    }
+
+    /// Returns the image in the repositories whose rows a list of the image shows, in the order in which they are asked.
+    pub(crate) async fn listed_packages(
+        &self,
+        image: &Arc<ImageContext>,
+    ) -> Result<Vec<ListedPackage>, EngineError> {
         let (source, image) = (self.source_of(image).await?, image.clone());
         self.read_by_key(move |tx| {
-            let packages = find_packages(tx, &source.repositories()?, image.image_name())?;
-            if packages.is_empty() { Err(package_unknown(&image)) } else { Ok(packages) }
+            let mut listed = Vec::new();
+            for repository in &source.repositories()? {
+                let found = packages::find(tx, repository, image.image_name())?;
+                let upstream = source.upstream_of(repository).map(str::to_owned);
+                listed.extend(found.map(|id| ListedPackage { id, upstream }));
+            }
+            if listed.is_empty() { Err(package_unknown(&image)) } else { Ok(listed) }
         })
         .await
     }
+}
+
+/// An image in one of the repositories whose rows a list shows.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedPackage {
+    pub(crate) id: Id,
+    /// The id of the policy of the upstream that the rows belong to. `None` if the rows are the repository's own.
+    pub(crate) upstream: Option<String>,
 }
 
 /// The rows that a list of manifests shows: those of one repository or image, or of the upstreams of a virtual one.
@@ -77,8 +99,7 @@ impl ListedManifest {
 }
 
 pub(crate) fn manifests_of(page: ListPage<ListedManifest>) -> ListPage<ManifestDetails> {
-    let entries = page.entries.into_iter().map(|row| row.manifest).collect();
-    ListPage { entries, next: page.next }
+    page.map(|row| row.manifest)
 }
 
 impl ListScope<'_> {

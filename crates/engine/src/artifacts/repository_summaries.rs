@@ -2,6 +2,7 @@
 
 use identity::{AuthorizationMode, Authorized, Caller};
 use meta::repository_summaries::{self, ProjectContent, RepositoryPosition, RepositorySummary};
+use model::list_filter::SortDirection;
 use model::name::ProjectId;
 use model::permissions::artifactregistry;
 use model::resource::Resource;
@@ -21,30 +22,48 @@ pub struct ProjectSummary {
     pub content: Option<ProjectContent>,
 }
 
+/// A query for the repositories of a project.
+#[derive(Debug, Clone)]
+pub struct RepositorySummaryList {
+    /// The text that the names contain.
+    pub contains: String,
+    /// The direction of the order of names.
+    pub direction: SortDirection,
+    /// The page.
+    pub page: PageRequest,
+}
+
 impl Engine {
     /// Lists the repositories of the project for which the caller was authorized, of all locations, in the order of
     /// their names.
     pub async fn repository_summaries(
         &self,
         authorized: &Authorized,
-        page: PageRequest,
+        list: RepositorySummaryList,
     ) -> Result<ListPage<RepositorySummary>, EngineError> {
         let project = authorized.project_for(artifactregistry::REPOSITORIES_LIST)?.clone();
         let needs_project = !matches!(authorized.caller().mode, AuthorizationMode::Everything);
+        let RepositorySummaryList { contains, direction, page } = list;
         self.read(move |tx| {
             if needs_project {
                 check_project(tx, &project)?;
             }
-            read_page(
+            let listed = read_page(
                 page.clone(),
                 |last, limit| {
+                    // No name begins with a character after this one.
+                    let edge = direction.choose(["", "~"]);
+                    let last = if last.is_empty() { edge } else { last };
                     let (name, location) = last.split_once(' ').unwrap_or((last, ""));
                     let last = RepositoryPosition { name, location };
-                    Ok(repository_summaries::list(tx, &project, last, limit)?)
+                    Ok(repository_summaries::list(tx, &project, direction, last, limit)?)
                 },
-                |row| format!("{} {}", row.name.repository, row.name.location),
-                |_| RowFilter::Include(500),
-            )
+                |row| format!("{} {}", row.name, row.location),
+                |row| RowFilter::include_if(row.name.contains(&contains), 500),
+            )?;
+            let ids: Vec<_> = listed.entries.iter().map(|row| row.id).collect();
+            let entries = repository_summaries::read(tx, &ids)?;
+            Ok(ListPage { entries, first: listed.first, next: listed.next })
         })
         .await
     }

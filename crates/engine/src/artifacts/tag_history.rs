@@ -55,8 +55,7 @@ impl Engine {
                 true => TagChange { principal: String::new(), ..change },
                 false => change,
             };
-            let entries = page.entries.into_iter().map(shown).collect();
-            Ok(ListPage { entries, next: page.next })
+            Ok(page.map(shown))
         })
         .await
     }

@@ -3,17 +3,19 @@
 use std::cmp::Ordering;
 
 use identity::Authorized;
-use meta::tag_table::{self, TagDetails, TagPosition, TagTableOrder, TagTableQuery};
-use meta::{Id, Tx};
+use meta::tag_table::{self, TagDetails, TagPosition, TagScope, TagTableOrder, TagTableQuery};
+use meta::{Id, MetaError, Tx, tags, versions};
 use model::artifact_name::PackageName;
-use model::list_filter::SortDirection;
+use model::digest::Digest;
+use model::list_filter::{ListFilter, SortDirection};
 use model::permissions::artifactregistry;
 use model::reference::Tag;
 
 use crate::artifacts::listing::{NameRange, RowFilter, read_page};
+use crate::artifacts::manifest_list::ListedPackage;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::page::{ListPage, ListQuery, SortOrder, merge_lists};
+use crate::page::{ListPage, PageRequest, SortOrder, merge_lists};
 
 /// The number of days whose pulls the table shows.
 pub(crate) const PULL_DAYS: i64 = 30;
@@ -30,23 +32,53 @@ pub enum FallbackTags {
     Hidden,
 }
 
-fn is_fallback(tag: &str) -> bool {
+pub(crate) fn is_fallback(tag: &str) -> bool {
     tag.parse::<Tag>().is_ok_and(|tag| tag.is_referrers_fallback())
 }
 
+/// A query for rows of the table.
+#[derive(Debug, Clone)]
+pub struct TagTableList {
+    /// The filter of names. An empty one matches all tags.
+    pub names: ListFilter,
+    /// The version that the tags name. The list of its tags is in the order of their names only.
+    pub version: Option<Digest>,
+    /// The treatment of fallback tags.
+    pub fallback_tags: FallbackTags,
+    /// The order of the rows.
+    pub order: SortOrder<TagTableOrder>,
+    /// The page.
+    pub page: PageRequest,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone)]
+pub struct ListedTag {
+    /// The tag with its version.
+    pub tag: TagDetails,
+    /// The id of the policy of the upstream whose tag this is. `None` if it is the repository's own.
+    pub upstream: Option<String>,
+}
+
 impl Engine {
-    /// Lists the tags of an image whose names match, each with its version. Of tags with one name in several upstreams,
-    /// the list has the one that a pull gets.
+    /// Lists the tags of an image that match, each with its version. Of tags with one name in several upstreams, the list
+    /// has the one that a pull gets.
     pub async fn list_tag_table(
         &self,
         authorized: &Authorized,
         name: &PackageName,
-        query: ListQuery<SortOrder<TagTableOrder>>,
-        fallback_tags: FallbackTags,
-    ) -> Result<ListPage<TagDetails>, EngineError> {
+        list: TagTableList,
+    ) -> Result<ListPage<ListedTag>, EngineError> {
         let context = self.image_context(authorized, artifactregistry::TAGS_LIST, name).await?;
-        let packages = self.packages_of_list(&context).await?;
-        let ListQuery { filter, order: SortOrder { field, direction }, page } = query;
+        let packages = self.listed_packages(&context).await?;
+        let TagTableList { names: filter, version, fallback_tags, order, page } = list;
+        let SortOrder { field, direction } = order;
+        if version.is_some() && field != TagTableOrder::Name {
+            return Err(EngineError::invalid(
+                "order_by",
+                "the tags of one version are ordered by name only",
+            ));
+        }
         let names = NameRange::new(&filter, &format!("{name}/tags/"));
         let page = match field {
             TagTableOrder::Name => names.narrow(page, direction),
@@ -57,19 +89,21 @@ impl Engine {
         self.read(move |tx| {
             let read_rows = |last: &str, step| {
                 let last = parse_position(last, field, direction)?;
-                let rows = TableRows { order: field, direction, last: &last, since_day, step };
+                let version = version.as_ref();
+                let rows = TableRows { order, version, last: &last, since_day, step };
                 rows.read(tx, &packages)
             };
-            let row_filter = |row: &TagDetails| {
-                let is_shown = fallback_tags == FallbackTags::Shown || !is_fallback(&row.name);
-                let matches = is_shown && filter.matches(|_| format!("{name}/tags/{}", row.name));
-                let filter = RowFilter::include_if(matches, 500 + row.platforms.len());
+            let row_filter = |row: &ListedTag| {
+                let tag = &row.tag;
+                let is_shown = fallback_tags == FallbackTags::Shown || !is_fallback(&tag.name);
+                let matches = is_shown && filter.matches(|_| format!("{name}/tags/{}", tag.name));
+                let filter = RowFilter::include_if(matches, 500 + tag.platforms.len());
                 match field {
-                    TagTableOrder::Name => names.filter(&row.name, direction, filter),
+                    TagTableOrder::Name => names.filter(&tag.name, direction, filter),
                     TagTableOrder::Updated => filter,
                 }
             };
-            read_page(page.clone(), read_rows, |row| position_of(row, field), row_filter)
+            read_page(page.clone(), read_rows, |row| position_of(&row.tag, field), row_filter)
         })
         .await
     }
@@ -107,35 +141,63 @@ fn parse_position(
 
 /// The rows after a position, of an image in all repositories that answer for it.
 struct TableRows<'a> {
-    order: TagTableOrder,
-    direction: SortDirection,
+    order: SortOrder<TagTableOrder>,
+    /// The only version whose tags are shown.
+    version: Option<&'a Digest>,
     last: &'a TagPosition,
     since_day: i64,
     step: i64,
 }
 
 impl TableRows<'_> {
-    fn read(&self, tx: &mut Tx<'_>, packages: &[Id]) -> Result<Vec<TagDetails>, EngineError> {
-        let Self { order, direction, last, since_day, step } = *self;
+    fn read(
+        &self,
+        tx: &mut Tx<'_>,
+        packages: &[ListedPackage],
+    ) -> Result<Vec<ListedTag>, EngineError> {
+        let SortOrder { field, direction } = self.order;
         let mut lists = Vec::new();
         for (position, package) in packages.iter().enumerate() {
-            let query = TagTableQuery { order, direction, package, last, since_day, limit: step };
-            let mut rows = tag_table::list(tx, query)?;
-            for before in &packages[..position] {
-                let mut shown = Vec::new();
-                for row in rows {
-                    if meta::tags::find(tx, before, &row.name)?.is_none() {
-                        shown.push(row);
-                    }
+            let mut rows = Vec::new();
+            for tag in self.read_package(tx, &package.id)? {
+                if !is_tag_of_any(tx, &packages[..position], &tag.name)? {
+                    rows.push(ListedTag { tag, upstream: package.upstream.clone() });
                 }
-                rows = shown;
             }
             lists.push(rows);
         }
-        let mut rows = merge_lists(lists, |a, b| direction.order(compare(a, b, order)));
-        rows.truncate(step as usize);
+        let mut rows = merge_lists(lists, |a, b| direction.order(compare(&a.tag, &b.tag, field)));
+        rows.truncate(self.step as usize);
         Ok(rows)
     }
+
+    fn read_package(&self, tx: &mut Tx<'_>, package: &Id) -> Result<Vec<TagDetails>, MetaError> {
+        let SortOrder { field: order, direction } = self.order;
+        let version = match self.version {
+            Some(digest) => match versions::find_in_package(tx, package, digest)? {
+                Some((version, _)) => Some(version),
+                None => return Ok(Vec::new()),
+            },
+            None => None,
+        };
+        let scope = version.as_ref().map_or(TagScope::Image(package), TagScope::Version);
+        let (last, since_day, limit) = (self.last, self.since_day, self.step);
+        tag_table::list(tx, TagTableQuery { order, direction, scope, last, since_day, limit })
+    }
+}
+
+/// Returns whether one of these images, which are asked before another one, has a tag of this name.
+fn is_tag_of_any(
+    tx: &mut Tx<'_>,
+    packages: &[ListedPackage],
+    name: &str,
+) -> Result<bool, MetaError> {
+    for package in packages {
+        if tags::find(tx, &package.id, name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn compare(a: &TagDetails, b: &TagDetails, order: TagTableOrder) -> Ordering {

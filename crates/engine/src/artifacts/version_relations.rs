@@ -3,7 +3,7 @@
 use identity::Authorized;
 use meta::deletion_plan::{self, BytesOnlyHere};
 use meta::images::{self, ManifestDetails};
-use meta::{tag_table, usage, versions};
+use meta::{tag_table, tags, usage, versions};
 use model::artifact_name::VersionName;
 use model::digest::Digest;
 use model::permissions::artifactregistry;
@@ -16,11 +16,16 @@ use crate::tags::tag_write::version_unknown;
 /// The most manifests of each kind that are returned.
 const MAX_RELATED: i64 = 200;
 
+/// The most tags of a version that are counted.
+pub const MAX_COUNTED_TAGS: usize = 1_000;
+
 /// A version with the manifests that it names or that name it, each kind up to 200.
 #[derive(Debug, Clone)]
 pub struct VersionRelations {
     /// The version.
     pub version: ManifestDetails,
+    /// The number of tags of the version, up to [`MAX_COUNTED_TAGS`].
+    pub tag_count: usize,
     /// The sum in bytes of all distinct blobs that the version or its manifests name.
     pub bytes: i64,
     /// The bytes of the blobs that nothing else in the repository needs.
@@ -65,6 +70,7 @@ impl Engine {
                     referrers: images::list_referring(tx, package, &name.digest, MAX_RELATED)?,
                     last_pulled_at: usage::find_last_pull(tx, &version.id)?,
                     pulls: pulls.sum(),
+                    tag_count: tags::count_of_version(tx, &version.id, MAX_COUNTED_TAGS as i64)?,
                     version,
                 });
             }

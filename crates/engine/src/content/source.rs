@@ -196,6 +196,19 @@ impl ContentSource {
     }
 }
 
+impl ContentSource {
+    /// Returns the id of the policy of the upstream that answers from the rows of a repository. Returns `None` for the
+    /// repository's own rows.
+    pub(crate) fn upstream_of(&self, repository: &Id) -> Option<&str> {
+        match self {
+            Self::Local(_) | Self::Remote(_) => None,
+            Self::Upstreams(UpstreamSource { set, image, .. }) => {
+                set.policy_of(repository, image.as_str())
+            }
+        }
+    }
+}
+
 impl UpstreamSource {
     /// Returns a source that asks one upstream of a set.
     pub(crate) fn only(set: Arc<UpstreamSet>, position: usize, image: ImageName) -> Self {

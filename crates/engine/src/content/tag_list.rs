@@ -111,7 +111,8 @@ impl Engine {
         self.read(move |tx| {
             let below = ImagesBelow { repositories: &repositories, prefix: String::new() };
             let children = below.list_children(tx, &page.start, page.limit)?;
-            Ok(ListPage { next: children.next(), entries: children.names() })
+            let (next, entries) = (children.next(), children.names());
+            Ok(ListPage { first: entries.first().cloned(), next, entries })
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use berth_engine::{
     Delete, EngineError, ImageCounters, ImageNameFilter, ImageSummary, ImageSummaryList,
-    ImageSummaryOrder, PageRequest, Pull, Push, SortOrder, TagHandling,
+    ImageSummaryOrder, PageRequest, Pull, Push, RepositorySummaryList, SortOrder, TagHandling,
 };
 use meta::{Meta, SqlParam, Tx};
 use model::artifact_name::{PackageName, VersionName};
@@ -254,8 +254,12 @@ async fn images_in_summary(registry: &TestRegistry) -> (i64, i64) {
     let project = model::resource::Resource::Project("p".parse().expect("a project"));
     let permission = artifactregistry::REPOSITORIES_LIST;
     let authorized = registry.engine.identity().admit(&caller(), permission, project).await;
-    let page = PageRequest { start: String::new(), limit: 10 };
-    let page = registry.engine.repository_summaries(&authorized.expect("allowed"), page).await;
+    let list = RepositorySummaryList {
+        contains: String::new(),
+        direction: SortDirection::Ascending,
+        page: PageRequest { start: String::new(), limit: 10 },
+    };
+    let page = registry.engine.repository_summaries(&authorized.expect("allowed"), list).await;
     let [summary] = &page.expect("readable").entries[..] else { panic!("one repository") };
     (summary.images, summary.stored_bytes)
 }
@@ -396,8 +400,10 @@ async fn a_new_image_shows_its_counters_at_once() {
         assert!(summary.last_push >= before);
         let authorized = registry.authorize(&caller(), artifactregistry::VERSIONS_LIST).await;
         let page = PageRequest { start: String::new(), limit: 10 };
-        let untagged =
-            registry.engine.untagged_versions(&authorized, &package("image"), page).await;
+        let untagged = registry
+            .engine
+            .untagged_versions(&authorized, &package("image"), SortDirection::Descending, page)
+            .await;
         let [version] = &untagged.expect("readable").entries[..] else { panic!("one") };
         assert_eq!(version.digest, digest);
         // Deleting it takes it from all counters.
@@ -415,7 +421,10 @@ async fn a_new_image_shows_its_counters_at_once() {
 async fn untagged(registry: &TestRegistry) -> Vec<Digest> {
     let authorized = registry.authorize(&caller(), artifactregistry::VERSIONS_LIST).await;
     let page = PageRequest { start: String::new(), limit: 10 };
-    let page = registry.engine.untagged_versions(&authorized, &package("image"), page).await;
+    let page = registry
+        .engine
+        .untagged_versions(&authorized, &package("image"), SortDirection::Descending, page)
+        .await;
     let versions = page.expect("readable").entries.into_iter().map(|version| version.digest);
     let versions: Vec<_> = versions.collect();
     let shown = without_bytes(all_counters(registry).await)["image"].expect("counted");

@@ -1,6 +1,7 @@
 //! Resource Manager: projects, and the policies of projects and of the organization.
 
-use identity::{NewProject, Project as StoredProject};
+use identity::{NewProject, Project as StoredProject, ProjectList};
+use model::list_filter::SortDirection;
 use prost_types::Any;
 use proto::google::cloud::resourcemanager::v1::organizations_server::Organizations;
 use proto::google::cloud::resourcemanager::v1::projects_server::Projects;
@@ -52,8 +53,13 @@ impl Projects for ApiServices {
             _ => return Err(bad_field("filter", "only lifecycleState:ACTIVE is supported")),
         };
         let list = ListIdentity::new(&caller, &["projects", &filter]);
-        let (start, size) = (self.page_start(&list, &token)?, page_size(wanted, 500)?);
-        let projects = self.app.engine.identity().list_projects(&caller, &start, size);
+        let page = ProjectList {
+            contains: String::new(),
+            direction: SortDirection::Ascending,
+            last: self.page_start(&list, &token)?,
+            limit: page_size(wanted, 500)?,
+        };
+        let projects = self.app.engine.identity().list_projects(&caller, page);
         let (found, next) = projects.await.map_err(failed)?;
         let shown = found.into_iter().filter(|project| project.active || !active_only);
         let projects = shown.map(message).collect();

@@ -7,6 +7,7 @@ use meta::projects::{self, ProjectRow};
 use meta::{Tx, epochs};
 use model::iam_policy::IamPolicy;
 use model::labels::check_labels;
+use model::list_filter::SortDirection;
 use model::name::ProjectId;
 use model::principal::{PolicyMember, Principal};
 use model::resource::Resource;
@@ -113,20 +114,25 @@ impl Identity {
         reading.await
     }
 
-    /// Returns the projects after `last` that the caller may see, and the id after which the next page begins.
+    /// Returns the projects of a list that the caller may see, and the id after which the next page begins.
     pub async fn list_projects(
         &self,
         caller: &Caller,
-        last: &str,
-        limit: usize,
+        list: ProjectList,
     ) -> Result<(Vec<Project>, Option<String>), IdentityError> {
         const ROWS_PER_READ: i64 = 500;
         /// The most projects that one request looks at. Of very many projects, the caller may see few.
         const MAX_EXAMINED: usize = 2_000;
-        let (mut visible, mut last, mut examined) = (Vec::new(), last.to_owned(), 0);
+        let ProjectList { contains, direction, last, limit } = list;
+        // No id begins with a character after this one.
+        let edge = direction.choose(["", "~"]);
+        let mut last = if last.is_empty() { edge.to_owned() } else { last };
+        let (mut visible, mut examined) = (Vec::new(), 0);
         loop {
             let after = last.clone();
-            let rows = self.read(move |tx| Ok(projects::list(tx, &after, ROWS_PER_READ)?)).await?;
+            let reading =
+                self.read(move |tx| Ok(projects::list(tx, direction, &after, ROWS_PER_READ)?));
+            let rows = reading.await?;
             let is_end = rows.len() < ROWS_PER_READ as usize;
             for row in rows {
                 if visible.len() == limit || examined == MAX_EXAMINED {
@@ -134,6 +140,9 @@ impl Identity {
                 }
                 examined += 1;
                 last.clone_from(&row.id);
+                if !row.id.contains(&contains) && !row.name.contains(&contains) {
+                    continue;
+                }
                 let resource = format!("projects/{}", row.id).parse::<Resource>();
                 if let Ok(resource) = resource
                     && self.may(caller, resourcemanager::PROJECTS_GET, &resource).await?
@@ -165,6 +174,19 @@ impl Identity {
         self.poll_epoch().await?;
         Ok(())
     }
+}
+
+/// A query for projects, in the order of their ids.
+#[derive(Debug, Clone)]
+pub struct ProjectList {
+    /// The text that the id or the name contains.
+    pub contains: String,
+    /// The direction of the order.
+    pub direction: SortDirection,
+    /// The id after which the page begins, or an empty text for the first page.
+    pub last: String,
+    /// The largest number of projects to return.
+    pub limit: usize,
 }
 
 /// Returns a policy that makes a principal the owner.

@@ -5,9 +5,9 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
     complete_list, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
-    packages, repositories, repository_summaries, revoked_tokens, rules, search, secrets, sessions,
-    tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas, users,
-    versions,
+    packages, projects, repositories, repository_summaries, revoked_tokens, rules, search, secrets,
+    sessions, tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas,
+    users, versions,
 };
 
 /// Checks a statement that sorts a bounded number of rows for each row of its list.
@@ -165,14 +165,25 @@ on_each! {
         check(db, image_counters::DUE_SQL, &[limit]).await;
         check(db, image_counters::BLOB_SIZES_SQL, &[id, text, limit]).await;
         for sql in image_summaries::BY_NAME_SQL {
-            check(db, sql, &[id, limit, text, limit]).await;
+            check(db, sql, &[id, text, limit]).await;
         }
         let by_counter = [image_summaries::BY_PUSH_SQL, image_summaries::BY_SIZE_SQL, image_summaries::BY_TAGS_SQL];
         for sql in by_counter.iter().flatten() {
-            check(db, sql, &[id, limit, limit, limit, id]).await;
+            check(db, sql, &[id, limit, limit, id]).await;
         }
-        check(db, image_summaries::FIND_SQL, &[id, limit, text]).await;
-        check(db, repository_summaries::LIST_SQL, &[text, text, text, limit]).await;
+        let reads = [(image_summaries::READ_SQL, limit), (repository_summaries::READ_SQL, text)];
+        for (sql, first) in reads {
+            check(db, Box::leak(format!("{sql} (?2, ?3)").into()), &[first, id, id]).await;
+        }
+        for sql in repository_summaries::LIST_SQL {
+            check(db, sql, &[text, text, text, limit]).await;
+        }
+        for sql in projects::LIST_SQL {
+            check(db, sql, &[text, limit]).await;
+        }
+        for sql in tag_table::OF_VERSION_SQL {
+            check_with_inner_sorts(db, sql, &[id, text, limit, limit, limit]).await;
+        }
         check(db, repository_summaries::PROJECT_SQL, &[text]).await;
         check(db, tag_history::OLD_SQL, &[id, id, limit]).await;
         check(db, activity::FORGET_SQL, &[id, limit]).await;

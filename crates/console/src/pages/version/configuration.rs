@@ -136,16 +136,16 @@ impl ImageConfiguration {
     }
 
     /// Returns all settings, variables and labels by their names.
-    pub(crate) fn named_values(&self, texts: &Texts) -> BTreeMap<String, String> {
+    pub(crate) fn named_values(&self, texts: Texts) -> BTreeMap<String, String> {
         let settings = self.settings.iter().map(|setting| {
             (texts.setting(&setting.name).to_owned(), setting.value.text().to_owned())
         });
         let variables = self.variables.iter().map(|variable| {
             let (name, value) = variable.text().split_once('=').unwrap_or((variable.text(), ""));
-            (format!("{} {name}", texts.environment), value.to_owned())
+            (format!("{} {name}", texts.environment()), value.to_owned())
         });
         let labels = self.labels.iter().map(|(key, value)| {
-            (format!("{} {}", texts.labels, key.text()), value.text.text().to_owned())
+            (format!("{} {}", texts.labels(), key.text()), value.text.text().to_owned())
         });
         settings.chain(variables).chain(labels).collect()
     }

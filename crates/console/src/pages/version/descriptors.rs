@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::html::{Bytes, Untrusted, platform_text, short_digest};
 use crate::links::Link;
-use crate::pages::tags::is_unknown;
+use crate::pages::artifact_kind::is_unknown;
 use crate::pages::version::configuration::ImageConfiguration;
 use crate::request::ConsoleRequest;
 

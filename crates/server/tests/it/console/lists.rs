@@ -20,26 +20,29 @@ on_both![
     upstreams_are_explained
 ];
 
-async fn reader_of(accounts: &AccountServer) -> Browser {
+pub(super) async fn reader_of(accounts: &AccountServer) -> Browser {
     accounts.create_repository(PROJECT, REPOSITORY).await;
     let resource = repository_name(PROJECT, REPOSITORY);
     person_with(accounts, "reader@example.com", (READER, &resource)).await
 }
 
 /// The names in the rows of the first table of a page.
-fn rows(html: &str) -> Vec<String> {
+pub(super) fn rows(html: &str) -> Vec<String> {
     let body = html.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next());
-    let names = body.unwrap_or_default().split("<th scope=\"row\"><a href=\"").skip(1);
-    names
-        .map(|row| {
-            let (_, rest) = row.split_once('>').expect("a link");
+    let heads = body.unwrap_or_default().split("<th scope=\"row\"").skip(1);
+    heads
+        .map(|head| {
+            let (_, rest) = head.split_once("<a href=\"").expect("a link");
+            let (_, rest) = rest.split_once('>').expect("the end of the tag");
+            let rest = rest.strip_prefix("<code>").unwrap_or(rest);
             rest.split('<').next().expect("a name").to_owned()
         })
         .collect()
 }
 
-fn next_link(html: &str) -> Option<String> {
-    let (_, rest) = html.split_once("<a rel=\"next\" href=\"")?;
+/// The link of a page to the `next` one, or to the `prev` one.
+pub(super) fn link_to(html: &str, relation: &str) -> Option<String> {
+    let (_, rest) = html.split_once(&format!("<a rel=\"{relation}\" href=\""))?;
     Some(rest.split('"').next()?.replace("&#38;", "&").replace("&amp;", "&"))
 }
 
@@ -57,7 +60,7 @@ async fn tags_are_sorted_filtered_and_paged_by_the_server(accounts: AccountServe
         while let Some(page) = path {
             let html = reader.open(&page).await;
             all.extend(rows(&html));
-            path = next_link(&html);
+            path = link_to(&html, "next");
             pages += 1;
         }
         assert_eq!((all.len(), pages), (46, 3), "{sort}");
@@ -166,23 +169,31 @@ async fn other_languages(accounts: AccountServer) {
     reader.get("/console/-/language/xx").await.expect_status(404);
 }
 
-async fn upstreams_are_explained(accounts: AccountServer) {
-    let mut reader = reader_of(&accounts).await;
-    let image = Image::new(1);
-    image.push(&accounts.owner.client, (IMAGE, "v1")).await;
-    let upstream = repository_name(PROJECT, REPOSITORY);
-    let policy = json!([{ "id": "main", "repository": upstream, "priority": 100 }]);
+/// Creates a virtual repository `all` that reads repositories of the project, and lets the reader read it.
+pub(super) async fn create_virtual(accounts: &AccountServer, upstreams: &[&str]) {
+    let policy = |(position, name): (usize, &&str)| {
+        let upstream = repository_name(PROJECT, name);
+        json!({ "id": format!("the-{name}"), "repository": upstream, "priority": 100 - position })
+    };
+    let policies: Vec<_> = upstreams.iter().enumerate().map(policy).collect();
     let repository = json!({
         "format": "DOCKER", "mode": "VIRTUAL_REPOSITORY",
-        "virtualRepositoryConfig": { "upstreamPolicies": policy },
+        "virtualRepositoryConfig": { "upstreamPolicies": policies },
     });
     let resource = repository_name(PROJECT, "all");
     let (parent, _) = resource.rsplit_once('/').expect("a parent");
     let created = format!("/v1/{parent}?repositoryId=all");
     accounts.owner.post(&created, &repository).await.expect_status(200);
     accounts.owner.grant_role(&resource, READER, "user:reader@example.com").await;
+}
+
+async fn upstreams_are_explained(accounts: AccountServer) {
+    let mut reader = reader_of(&accounts).await;
+    let image = Image::new(1);
+    image.push(&accounts.owner.client, (IMAGE, "v1")).await;
+    create_virtual(&accounts, &[REPOSITORY]).await;
     let page = reader.open("/console/my-project/all/-/upstreams?image=app:v1").await;
-    for part in ["It comes from main.", &image.digest(), "my-project/my-repo", ">100<"] {
+    for part in ["It comes from the-my-repo.", &image.digest(), "my-project/my-repo", ">100<"] {
         assert!(page.contains(part), "{part}\n{page}");
     }
     assert_eq!(rows(&reader.open("/console/my-project/all").await), ["app"]);
