@@ -4,10 +4,10 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
-    complete_list, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
-    packages, repositories, repository_summaries, revoked_tokens, rules, search, secrets, sessions,
-    tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas, users,
-    versions,
+    complete_list, day_counts, files, gc_queue, image_counters, image_summaries, images,
+    operations, outbox, packages, repositories, repository_summaries, revoked_tokens, rules,
+    search, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags, upstreams,
+    usage, usage_deltas, users, versions,
 };
 
 /// Checks a statement that sorts a bounded number of rows for each row of its list.
@@ -163,6 +163,9 @@ on_each! {
         check(db, versions::untagged::UNCOUNTED_SQL, &[limit]).await;
         check(db, usage::WAITING_SQL, &[limit]).await;
         check(db, image_counters::DUE_SQL, &[limit]).await;
+        for table in day_counts::DayTable::ALL {
+            check(db, table.forget_sql(), &[limit, limit]).await;
+        }
         check(db, image_counters::BLOB_SIZES_SQL, &[id, text, limit]).await;
         for sql in image_summaries::BY_NAME_SQL {
             check(db, sql, &[id, limit, text, limit]).await;
