@@ -177,6 +177,10 @@ pub(crate) struct Texts {
     pub(crate) no_match: &'static str,
     /// A sentence of the search.
     pub(crate) found_nothing: &'static str,
+    /// A sentence of a search that did not come to its end.
+    pub(crate) search_stopped: &'static str,
+    /// A link.
+    pub(crate) search_further: &'static str,
     /// A link.
     pub(crate) show_attached_tags: &'static str,
     /// A link.
@@ -557,6 +561,8 @@ static ENGLISH: Texts = Texts {
     show_all: "Show all",
     no_match: "Nothing matches this filter.",
     found_nothing: "Nothing here has this name, or you can't see it:",
+    search_stopped: "The search stopped here.",
+    search_further: "Search further",
     show_attached_tags: "Show tags of attachments",
     hide_attached_tags: "Hide tags of attachments",
     same_by_command: "The same by command",
@@ -767,6 +773,8 @@ static CHINESE: Texts = Texts {
     show_all: "显示全部",
     no_match: "没有符合筛选条件的内容。",
     found_nothing: "没有此名称的内容，或您无权查看：",
+    search_stopped: "搜索在此处停止。",
+    search_further: "继续搜索",
     show_attached_tags: "显示附件标签",
     hide_attached_tags: "隐藏附件标签",
     same_by_command: "用命令实现",

@@ -58,6 +58,7 @@ pub use artifacts::manifest_list::ImageOrder;
 pub use artifacts::repositories::{NewRepository, RepositoryChange};
 pub use artifacts::repository_summaries::ProjectSummary;
 pub use artifacts::rules::RuleChange;
+pub use artifacts::search::SearchTarget;
 pub use artifacts::tag_table::FallbackTags;
 pub use artifacts::upstream_check::UpstreamValidation;
 pub use artifacts::upstreams::{NewUpstreams, ReaderChange};

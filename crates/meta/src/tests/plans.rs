@@ -114,8 +114,8 @@ on_each! {
         for sql in versions::HELD_SQL {
             check(db, sql, &[text, text, limit, limit]).await;
         }
-        check(db, search::PREFIX_SQL, &[text, text, limit]).await;
-        check(db, search::DIGEST_SQL, &[text, limit]).await;
+        check(db, search::PREFIX_SQL, &[text, id, text, limit]).await;
+        check(db, search::DIGEST_SQL, &[text, id, limit]).await;
         check(db, blobs::NAMED_SQL, &[text, limit]).await;
         for condition in repositories::HOLDING_SQL {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
