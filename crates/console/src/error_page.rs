@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use crate::error::ConsoleError;
 use crate::frame::Frame;
-use crate::links::{Link, ROOT};
+use crate::links::Link;
 use crate::page::{redirect, show_with_status};
 use crate::request::ConsoleRequest;
 
@@ -34,12 +34,7 @@ impl ConsoleError {
                 String::new(),
             ),
             Self::SignIn => {
-                // A form cannot be sent again: the page that it was on is the next one.
-                let here = match request.method {
-                    Method::POST => request.here.split("/-/").next().unwrap_or(ROOT),
-                    _ => &request.here,
-                };
-                let to = Link::own("sign-in").with("next", here);
+                let to = Link::own("sign-in").with("next", &request.here);
                 return redirect(request, &to.to_string());
             }
             Self::NotFound => {

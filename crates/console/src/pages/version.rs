@@ -58,7 +58,7 @@ struct VersionPage {
     sign: String,
     rights: ImageRights,
     change_tags: Link,
-    delete: Link,
+    deletion_plan: Link,
     here: Link,
 }
 
@@ -201,7 +201,7 @@ async fn version_page(
         sign: format!("cosign sign {address}@{digest}"),
         rights: ImageRights::of(request, &package.repository).await?,
         change_tags: request.links.image(package).page("tags"),
-        delete: request.links.image(package).page("delete").with("digest", digest.as_str()),
+        deletion_plan: request.links.image(package).page("deletion-plan"),
         here: request.links.version(name),
         config,
     })

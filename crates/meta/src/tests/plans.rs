@@ -82,6 +82,7 @@ on_each! {
         }
         check(db, images::REFERRING_SQL, &[id, text, limit]).await;
         check(db, images::CHILDREN_SQL, &[id, limit]).await;
+        check(db, images::TAGGED_BETWEEN_SQL, &[id, text, text, limit]).await;
         let of_files = [files::BLOBS_SQL, files::MANIFESTS_SQL, files::BLOBS_OF_PACKAGE_SQL, files::MANIFESTS_OF_PACKAGE_SQL];
         for sql in of_files.iter().flatten() {
             check(db, sql, &[id, text, limit]).await;

@@ -231,6 +231,9 @@ async fn upstreams_are_explained(accounts: AccountServer) {
     }
     assert_eq!(rows(&reader.open("/console/my-project/all").await), ["app"]);
     let version = reader.open("/console/my-project/all/app:v1").await;
-    assert!(version.contains(&image.digest()) && !version.contains("/-/delete"), "{version}");
+    assert!(
+        version.contains(&image.digest()) && !version.contains("/-/deletion-plan"),
+        "{version}"
+    );
     reader.get(&format!("{REPOSITORY_PAGE}/-/upstreams")).await.expect_status(404);
 }
