@@ -31,6 +31,11 @@ pub(crate) enum ConsoleError {
     LinkUnusable,
     /// The caller has to wait after wrong credentials.
     TooMany,
+    /// Too many passwords of the viewer's network are being checked.
+    NetworkDelayed {
+        /// The seconds to wait.
+        seconds: u64,
+    },
     /// A fault of the server. The text is for the log.
     Internal(String),
 }
@@ -46,6 +51,7 @@ impl From<PasswordLinkError> for ConsoleError {
         match error {
             PasswordLinkError::Unusable => Self::LinkUnusable,
             PasswordLinkError::Unacceptable(problem) => Self::Invalid(problem.to_string()),
+            PasswordLinkError::NetworkBusy => Self::NetworkDelayed { seconds: 1 },
             PasswordLinkError::Busy => Self::Unavailable(error.to_string()),
             PasswordLinkError::Failed(error) => error.into(),
         }

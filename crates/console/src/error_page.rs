@@ -26,6 +26,8 @@ impl ConsoleError {
         let t = request.texts;
         let allow =
             if let Self::WrongMethod(methods) = &self { methods.join(", ") } else { String::new() };
+        let retry_after =
+            if let Self::NetworkDelayed { seconds } = self { Some(seconds) } else { None };
         let (status, title, text, code) = match self {
             Self::WrongMethod(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -59,6 +61,10 @@ impl ConsoleError {
             Self::TooMany => {
                 (StatusCode::TOO_MANY_REQUESTS, t.refused, t.too_many.to_owned(), String::new())
             }
+            Self::NetworkDelayed { seconds } => {
+                let text = (t.network_waits)(seconds);
+                (StatusCode::TOO_MANY_REQUESTS, t.refused, text, String::new())
+            }
             Self::Internal(text) => {
                 tracing::error!("a page of the console failed: {text}");
                 let code = request.id.clone();
@@ -71,6 +77,9 @@ impl ConsoleError {
         if !allow.is_empty() {
             let allow = allow.parse().expect("methods are words");
             response.headers_mut().insert(http::header::ALLOW, allow);
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
         }
         response
     }

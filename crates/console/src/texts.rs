@@ -337,6 +337,8 @@ pub(crate) struct Texts {
     pub(crate) delete_heading: fn(usize) -> String,
     /// A sentence of the page for signing in.
     pub(crate) wait_seconds: fn(u64) -> String,
+    /// A sentence of the page for signing in.
+    pub(crate) network_waits: fn(u64) -> String,
     /// A sentence of the page.
     pub(crate) no_upstream_has_it: &'static str,
     /// A column.
@@ -655,6 +657,9 @@ static ENGLISH: Texts = Texts {
         count => format!("Delete {count} versions?"),
     },
     wait_seconds: |seconds| format!("Too many wrong passwords. Try again in {seconds} s."),
+    network_waits: |seconds| {
+        format!("Too many sign-ins come from your network. Try again in {seconds} s.")
+    },
     no_upstream_has_it: "No upstream has it.",
     answer: "Answer",
     where_from: "Where does an image come from?",
@@ -863,6 +868,7 @@ static CHINESE: Texts = Texts {
         count => format!("删除 {count} 个版本？"),
     },
     wait_seconds: |seconds| format!("密码错误次数过多。请在 {seconds} 秒后重试。"),
+    network_waits: |seconds| format!("来自您所在网络的登录过多。请在 {seconds} 秒后重试。"),
     no_upstream_has_it: "没有上游拥有它。",
     answer: "回答",
     where_from: "镜像来自哪里？",
