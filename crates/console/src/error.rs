@@ -17,6 +17,8 @@ pub(crate) enum ConsoleError {
     Forbidden(Permission),
     /// The page does not take the method. These are the ones that it takes.
     WrongMethod(Vec<&'static str>),
+    /// The request changes something, and names a host that the console is not at.
+    OtherHost,
     /// The form was not sent from a page of the viewer's.
     Csrf(CsrfError),
     /// The form or the query has a wrong value.

@@ -46,6 +46,10 @@ impl ConsoleError {
                 let code = permission.to_string();
                 (StatusCode::FORBIDDEN, t.forbidden, t.forbidden_hint.to_owned(), code)
             }
+            Self::OtherHost => {
+                let text = (t.other_host)(&request.address.url);
+                (StatusCode::MISDIRECTED_REQUEST, t.refused, text, String::new())
+            }
             Self::Csrf(error) => {
                 (StatusCode::FORBIDDEN, t.refused, error.to_string(), String::new())
             }

@@ -239,6 +239,8 @@ pub(crate) struct Texts {
     pub(crate) changed: &'static str,
     /// A heading.
     pub(crate) refused: &'static str,
+    /// A sentence of the page about a form that was sent to another host than the console's.
+    pub(crate) other_host: fn(&str) -> String,
     /// A heading.
     pub(crate) unavailable: &'static str,
     /// A sentence of the page after a fault of the server.
@@ -594,6 +596,7 @@ static ENGLISH: Texts = Texts {
     forbidden_hint: "You can see this, but not change it. It needs the permission",
     changed: "Changed meanwhile",
     refused: "Refused",
+    other_host: |url| format!("The console is at {url}. Open it there. Nothing was changed."),
     unavailable: "Not available now",
     internal: "The server could not do this. Its log has the reason, under this number:",
     no_projects: "No project here that you can see. Push an image, and its project appears:",
@@ -809,6 +812,7 @@ static CHINESE: Texts = Texts {
     forbidden_hint: "您可以查看，但不能更改。需要权限",
     changed: "内容已变更",
     refused: "已拒绝",
+    other_host: |url| format!("控制台位于 {url}。请在那里打开。没有任何更改。"),
     unavailable: "暂时不可用",
     internal: "服务器未能完成操作。原因见其日志，编号：",
     no_projects: "没有您可以查看的项目。推送一个镜像，项目就会出现：",

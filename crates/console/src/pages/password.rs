@@ -39,7 +39,7 @@ async fn answer(
         frame: Frame { form_token, ..request.frame(request.texts.set_password) },
         email: link.email,
         problem,
-        insecure: (!request.keeps_cookies()).then(|| request.own_url.clone()),
+        insecure: (!request.keeps_cookies()).then(|| request.address.url.clone()),
     };
     let mut response = show_with_status(request, status, &page);
     if let Some(cookie) = cookie {

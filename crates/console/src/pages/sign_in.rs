@@ -50,7 +50,7 @@ fn answer(
         next: next_of(fields),
         email: fields.get("email").unwrap_or_default().to_owned(),
         problem,
-        insecure: (!request.keeps_cookies()).then(|| request.own_url.clone()),
+        insecure: (!request.keeps_cookies()).then(|| request.address.url.clone()),
         is_password_set: fields.get("set").is_some(),
     };
     let mut response = show_with_status(request, status, &page);
