@@ -91,6 +91,10 @@ class Walk:
         browser.set_theme("light")
         browser.network_events()
         browser.open(url)
+        return self.look_at_open_page(url)
+
+    def look_at_open_page(self, url):
+        browser = self.browser
         found = browser.run(LOOK)
         for what, expected in ("status", 200), ("headings", 1), ("mains", 1), ("language", "en"):
             if found[what] != expected:

@@ -141,6 +141,14 @@ class Browser:
         act()
         wait_for(lambda: self.run("return !window.isLeft && document.readyState === 'complete';"))
 
+    def press(self, text):
+        """Clicks the button of the page that says the text, and that is the only one to do so."""
+        selector = "main button[type=submit]"
+        numbers = [number for number, found in enumerate(self.texts(selector)) if found == text]
+        assert len(numbers) == 1, f"{len(numbers)} buttons say {text}: {self.texts(selector)}"
+        button = self.find_all(selector)[numbers[0]]
+        self.leave_by(lambda: self.send("POST", f"/element/{button}/click", {}))
+
     def follow(self, selector):
         self.leave_by(lambda: self.click(selector))
 

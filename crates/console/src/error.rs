@@ -17,6 +17,8 @@ pub(crate) enum ConsoleError {
     Forbidden(Permission),
     /// The page does not take the method. These are the ones that it takes.
     WrongMethod(Vec<&'static str>),
+    /// The request changes something, and names a host that the console is not at.
+    OtherHost,
     /// The form was not sent from a page of the viewer's.
     Csrf(CsrfError),
     /// The form or the query has a wrong value.
@@ -31,6 +33,11 @@ pub(crate) enum ConsoleError {
     LinkUnusable,
     /// The caller has to wait after wrong credentials.
     TooMany,
+    /// Too many passwords of the viewer's network are being checked.
+    NetworkDelayed {
+        /// The seconds to wait.
+        seconds: u64,
+    },
     /// A fault of the server. The text is for the log.
     Internal(String),
 }
@@ -46,6 +53,7 @@ impl From<PasswordLinkError> for ConsoleError {
         match error {
             PasswordLinkError::Unusable => Self::LinkUnusable,
             PasswordLinkError::Unacceptable(problem) => Self::Invalid(problem.to_string()),
+            PasswordLinkError::NetworkBusy => Self::NetworkDelayed { seconds: 1 },
             PasswordLinkError::Busy => Self::Unavailable(error.to_string()),
             PasswordLinkError::Failed(error) => error.into(),
         }

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::response::Response;
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use crate::error::ConsoleError;
 use crate::frame::Frame;
-use crate::links::{Link, ROOT};
+use crate::links::Link;
 use crate::page::{redirect, show_with_status};
 use crate::request::ConsoleRequest;
 
@@ -26,6 +26,8 @@ impl ConsoleError {
         let t = request.texts;
         let allow =
             if let Self::WrongMethod(methods) = &self { methods.join(", ") } else { String::new() };
+        let retry_after =
+            if let Self::NetworkDelayed { seconds } = self { Some(seconds) } else { None };
         let (status, title, text, code) = match self {
             Self::WrongMethod(_) => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -34,12 +36,7 @@ impl ConsoleError {
                 String::new(),
             ),
             Self::SignIn => {
-                // A form cannot be sent again: the page that it was on is the next one.
-                let here = match request.method {
-                    Method::POST => request.here.split("/-/").next().unwrap_or(ROOT),
-                    _ => &request.here,
-                };
-                let to = Link::own("sign-in").with("next", here);
+                let to = Link::own("sign-in").with("next", &request.here);
                 return redirect(request, &to.to_string());
             }
             Self::NotFound => {
@@ -48,6 +45,10 @@ impl ConsoleError {
             Self::Forbidden(permission) => {
                 let code = permission.to_string();
                 (StatusCode::FORBIDDEN, t.forbidden(), t.forbidden_hint().to_owned(), code)
+            }
+            Self::OtherHost => {
+                let text = (t.other_host)(&request.address.url);
+                (StatusCode::MISDIRECTED_REQUEST, t.refused, text, String::new())
             }
             Self::Csrf(error) => {
                 (StatusCode::FORBIDDEN, t.refused(), error.to_string(), String::new())
@@ -64,6 +65,10 @@ impl ConsoleError {
             Self::TooMany => {
                 (StatusCode::TOO_MANY_REQUESTS, t.refused(), t.too_many().to_owned(), String::new())
             }
+            Self::NetworkDelayed { seconds } => {
+                let text = (t.network_waits)(seconds);
+                (StatusCode::TOO_MANY_REQUESTS, t.refused, text, String::new())
+            }
             Self::Internal(text) => {
                 tracing::error!("a page of the console failed: {text}");
                 let code = request.id.clone();
@@ -76,6 +81,9 @@ impl ConsoleError {
         if !allow.is_empty() {
             let allow = allow.parse().expect("methods are words");
             response.headers_mut().insert(http::header::ALLOW, allow);
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -20,7 +20,7 @@ const REQUEST_BYTES: usize = 8 << 10;
 /// # Errors
 /// Fails if another site sent the form, or if it is no form, too long or too slow.
 pub(crate) async fn read(request: &ConsoleRequest, body: Body) -> Result<Fields, ConsoleError> {
-    csrf::check_origin(&request.headers, &request.own_url)?;
+    csrf::check_origin(&request.headers, &request.address.url)?;
     if !is_form(&request.headers) {
         return Err(ConsoleError::Invalid("this is not a form of the console".to_owned()));
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HOST, LOCATION, VARY};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use model::artifact_name::{PackageName, VersionName};
 use model::digest::Digest;
 use model::name::{ImagePath, RepositoryName};
@@ -14,7 +14,8 @@ use model::registry_host::without_port;
 use web::app::App;
 use web::server_url::RequestArrival;
 
-use crate::links::{Link, Links};
+use crate::address::is_development;
+use crate::links::{Link, Links, ROOT};
 use crate::request::ConsoleRequest;
 
 /// Returns whether a request is a browser's for a page: a GET that names HTML among what it accepts.
@@ -29,16 +30,32 @@ pub fn is_page_request(method: &Method, headers: &HeaderMap) -> bool {
 /// Answers a browser's request with the address of the page about what the path names, on the console's host.
 pub(crate) fn answer(app: &App, parts: &Parts) -> Response {
     let link = link_of(app, parts).unwrap_or_else(Link::home);
-    // Cookies and redirects hold for one host, so that the console has one.
-    let base = app.origin.fixed().unwrap_or_else(|| app.own_url(&RequestArrival::of(parts)));
+    let base = match is_development(app) {
+        // The browser stays at the address by which it has reached this machine.
+        true => String::new(),
+        false => app.origin.fixed().unwrap_or_else(|| app.own_url(&RequestArrival::of(parts))),
+    };
+    let mut response = found(&base, &link.to_string());
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+/// Answers a request for a page at another configured host with the same page at the console's own.
+pub(crate) fn lead_to_console(url: &str, parts: &Parts) -> Response {
+    found(url, parts.uri.path_and_query().map_or(ROOT, |path| path.as_str()))
+}
+
+/// Answers with an address, which may be another one the next time.
+fn found(base: &str, path: &str) -> Response {
+    let location = HeaderValue::try_from(format!("{base}{path}"));
+    let first_page = || HeaderValue::try_from(format!("{base}{ROOT}")).expect("a configured URL");
     Response::builder()
         .status(StatusCode::FOUND)
-        .header(LOCATION, format!("{base}{link}"))
-        .header(VARY, "accept")
+        .header(LOCATION, location.unwrap_or_else(|_| first_page()))
         .header(CACHE_CONTROL, "no-store")
         .header(CONTENT_LENGTH, 0)
         .body(Body::empty())
-        .expect("links have only characters that headers may have")
+        .expect("the headers are valid")
 }
 
 fn link_of(app: &App, parts: &Parts) -> Option<Link> {

@@ -10,6 +10,7 @@ use web::app::App;
 use web::audit::{AuditCode, AuditRecorder};
 use web::layer::RequestInfo;
 
+use crate::address::ConsoleAddress;
 use crate::error::ConsoleError;
 use crate::links::ROOT;
 use crate::pages;
@@ -39,9 +40,13 @@ pub async fn by_path(State(app): State<App>, request: Request) -> Response {
     if let Some(info) = info {
         info.set_route("console");
     }
+    let address = ConsoleAddress::of(&app, &parts);
+    if !address.is_here && matches!(parts.method, Method::GET | Method::HEAD) {
+        return front::lead_to_console(&address.url, &parts);
+    }
     let path = parts.uri.path().strip_prefix(ROOT).unwrap_or_default().to_owned();
     let guard = app.audit.begin_unnamed(info, &parts.headers);
-    let request = match ConsoleRequest::new(app, &parts, guard.trail()).await {
+    let request = match ConsoleRequest::new(app, &parts, address, guard.trail()).await {
         Ok(request) => request,
         Err(error) => return without_viewer(error, guard.trail()),
     };
@@ -66,6 +71,9 @@ fn without_viewer(error: ConsoleError, trail: &AuditRecorder) -> Response {
 }
 
 fn find_route(request: &ConsoleRequest, path: &str) -> Result<ConsoleRoute, ConsoleError> {
+    if !request.address.is_here {
+        return Err(ConsoleError::OtherHost);
+    }
     let location = ConsoleRequest::location_of(&request.query, &request.links);
     let route = location.and_then(|location| ConsoleRoute::parse(path, &location));
     let route = route.ok_or(ConsoleError::NotFound)?;
@@ -104,8 +112,8 @@ async fn answer(
             ImagePage::Compare => pages::compare::show(request, name).await,
             ImagePage::History => pages::history::show(request, name).await,
             ImagePage::ChangeTags => pages::change_tags::change(request, name, body).await,
-            ImagePage::Delete if is_post => pages::delete::delete(request, name, body).await,
-            ImagePage::Delete => pages::delete::show(request, name).await,
+            ImagePage::DeletionPlan => pages::delete::plan(request, name, body).await,
+            ImagePage::Delete => pages::delete::delete(request, name, body).await,
             ImagePage::Activity => pages::activity::of_image(request, name).await,
         },
         ConsoleRoute::Tag(name, tag) => pages::version::by_tag(request, name, tag).await,

@@ -4,13 +4,14 @@
 //! cookie of a person's session, which no other door looks at, and asks `engine` and `identity` with that person's
 //! rights.
 //!
-//! - `route`: the paths of the console;
+//! - `route`: the paths of the console; `address`: the host that it is at;
 //! - `request`: a request with its viewer; `session` and `csrf` say who that is and what a form must prove;
 //! - `pages`: one file for each page, with its template in `templates/`;
 //! - `commands`: the commands that say the same as a page;
 //! - `html`: the parts of pages that several templates share;
 //! - `texts`: every text of the console, in each language.
 
+mod address;
 mod assets;
 mod commands;
 mod csrf;

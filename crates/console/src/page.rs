@@ -12,6 +12,7 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 
 use crate::assets::{self, gzip, takes_gzip};
+use crate::error::ConsoleError;
 use crate::request::ConsoleRequest;
 
 /// A page below this many bytes is not compressed.
@@ -33,9 +34,40 @@ pub(crate) fn show_with_status(
     status: StatusCode,
     page: &impl Template,
 ) -> Response {
-    let html = page.render().expect("a template writes to memory");
-    let is_compressed = html.len() >= MIN_COMPRESSED && takes_gzip(&request.headers);
-    let body = if is_compressed { gzip(html.as_bytes()) } else { Bytes::from(html) };
+    let rendered = RenderedPage::new(page, takes_gzip(&request.headers));
+    answer(request, status, rendered)
+}
+
+/// Answers with a page that shows documents of so many bytes. A long one is rendered on a thread beside those that serve
+/// requests.
+pub(crate) async fn show_long(
+    request: &ConsoleRequest,
+    length: usize,
+    page: impl Template + Send + 'static,
+) -> Result<Response, ConsoleError> {
+    let takes_gzip = takes_gzip(&request.headers);
+    let parsing = request.engine().parsing();
+    let rendered = parsing.run(length, move || RenderedPage::new(&page, takes_gzip)).await?;
+    Ok(answer(request, StatusCode::OK, rendered))
+}
+
+/// The bytes of a page.
+struct RenderedPage {
+    body: Bytes,
+    is_compressed: bool,
+}
+
+impl RenderedPage {
+    fn new(page: &impl Template, takes_gzip: bool) -> Self {
+        let html = page.render().expect("a template writes to memory");
+        let is_compressed = html.len() >= MIN_COMPRESSED && takes_gzip;
+        let body = if is_compressed { gzip(html.as_bytes()) } else { Bytes::from(html) };
+        Self { body, is_compressed }
+    }
+}
+
+fn answer(request: &ConsoleRequest, status: StatusCode, rendered: RenderedPage) -> Response {
+    let RenderedPage { body, is_compressed } = rendered;
     let mut response = Response::builder()
         .status(status)
         .header(CONTENT_TYPE, "text/html; charset=utf-8")

@@ -17,11 +17,10 @@ use model::registry_host::without_port;
 use model::resource::Resource;
 use web::app::App;
 use web::audit::AuditRecorder;
-use web::auth::Authenticator;
 use web::layer::own_names::is_local;
 use web::layer::{PASSWORD_PATH, RequestInfo};
-use web::server_url::RequestArrival;
 
+use crate::address::{ConsoleAddress, is_development};
 use crate::assets;
 use crate::csrf::{self, FormKey};
 use crate::error::ConsoleError;
@@ -46,7 +45,7 @@ impl Viewer {
     /// Finds out who sends a request.
     async fn of(app: &App, headers: &HeaderMap, usage: SessionUse) -> Result<Self, ConsoleError> {
         let identity = app.engine.identity();
-        if let Authenticator::Dev = &app.authenticate {
+        if is_development(app) {
             // Every credential is the developer's, and none is needed.
             let audience = identity::TokenAudience::Registry;
             let caller = app.authenticate.caller(identity, &HeaderMap::new(), audience).await?;
@@ -109,8 +108,8 @@ pub(crate) struct ConsoleRequest {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     /// The scheme and host of the console, as the viewer's browser knows them.
-    pub(crate) own_url: String,
-    /// The path with the query, to which the viewer comes back.
+    pub(crate) address: ConsoleAddress,
+    /// The path with the query, to which the viewer comes back: after a form, the page about what the form is about.
     pub(crate) here: String,
     /// The number by which the log knows the request.
     pub(crate) id: String,
@@ -129,6 +128,7 @@ impl ConsoleRequest {
     pub(crate) async fn new(
         app: App,
         parts: &Parts,
+        address: ConsoleAddress,
         trail: &AuditRecorder,
     ) -> Result<Self, ConsoleError> {
         let info = parts.extensions.get::<Arc<RequestInfo>>();
@@ -141,13 +141,8 @@ impl ConsoleRequest {
         if let Some(info) = info {
             info.set_principal(&viewer.caller().principal);
         }
-        let own_url = app.own_url(&RequestArrival::of(parts));
         let secret = session::cookie(&parts.headers, session::SESSION)
             .or_else(|| session::cookie(&parts.headers, session::FORM));
-        // The address of a one-time link is a secret, which no other address may hold.
-        let is_secret = parts.uri.path().starts_with(PASSWORD_PATH);
-        let here = parts.uri.path_and_query().filter(|_| !is_secret);
-        let here = here.map_or(ROOT, |path| path.as_str());
         Ok(Self {
             viewer,
             texts: language_of(&parts.headers),
@@ -155,8 +150,8 @@ impl ConsoleRequest {
             links: Links::new(app.domains.default_location().clone()),
             method: parts.method.clone(),
             headers: parts.headers.clone(),
-            own_url,
-            here: here.to_owned(),
+            address,
+            here: return_address(parts),
             id: info.map(|info| info.id().to_owned()).unwrap_or_default(),
             trail: trail.clone(),
             client: info.map(|info| info.client()),
@@ -181,7 +176,7 @@ impl ConsoleRequest {
 
     /// Returns whether the viewer's browser speaks https.
     pub(crate) fn is_https(&self) -> bool {
-        self.own_url.starts_with("https://")
+        self.address.url.starts_with("https://")
     }
 
     /// Returns whether the page shows what a form has done.
@@ -206,7 +201,7 @@ impl ConsoleRequest {
 
     /// Returns whether the viewer's browser keeps the cookies of the console: over https, or on the machine itself.
     pub(crate) fn keeps_cookies(&self) -> bool {
-        let host = self.own_url.split_once("://").map_or("", |(_, host)| host);
+        let host = self.address.url.split_once("://").map_or("", |(_, host)| host);
         self.is_https() || is_local(without_port(host), &[])
     }
 
@@ -333,6 +328,24 @@ impl ConsoleRequest {
             commands: Vec::new(),
             commands_note: "",
         }
+    }
+}
+
+/// Returns the path with the query, to which a viewer comes back. A form cannot be sent again, so that the page about what
+/// it is about stands for it.
+fn return_address(parts: &Parts) -> String {
+    let path = parts.uri.path();
+    // The address of a one-time link is a secret, which no other address may hold.
+    if path.starts_with(PASSWORD_PATH) {
+        return ROOT.to_owned();
+    }
+    let page = match path.split_once("/-/") {
+        Some((page, _)) if parts.method == Method::POST && page.len() > ROOT.len() => page,
+        Some(_) | None => path,
+    };
+    match parts.uri.query() {
+        Some(query) => format!("{page}?{query}"),
+        None => page.to_owned(),
     }
 }
 

@@ -36,7 +36,7 @@ pub const ROUTES: [RouteSpec; 24] = [
     asks(artifactregistry::TAGS_LIST, "GET HEAD", "/console/{image}/-/history"),
     asks(artifactregistry::TAGS_UPDATE, "POST", "/console/{image}/-/tags"),
     asks(DOWNLOAD, "GET HEAD", "/console/{image}/-/compare"),
-    asks(artifactregistry::VERSIONS_GET, "GET HEAD", "/console/{image}/-/delete"),
+    asks(artifactregistry::VERSIONS_DELETE, "POST", "/console/{image}/-/deletion-plan"),
     asks(artifactregistry::VERSIONS_DELETE, "POST", "/console/{image}/-/delete"),
     asks(artifactregistry::REPOSITORIES_GET, "GET HEAD", "/console/{image}/-/activity"),
     asks(artifactregistry::VERSIONS_GET, "GET HEAD", "/console/{version}"),
@@ -91,6 +91,7 @@ pub(crate) enum ImagePage {
     History,
     ChangeTags,
     Compare,
+    DeletionPlan,
     Delete,
     Activity,
 }
@@ -179,7 +180,7 @@ impl ConsoleRoute {
             Self::Image(_, ImagePage::ChangeTags) => {
                 Some(AuditedOperation::write("Console-ChangeTags"))
             }
-            Self::Image(_, ImagePage::Delete) if method == http::Method::POST => {
+            Self::Image(_, ImagePage::Delete) => {
                 Some(AuditedOperation::write("Console-DeleteVersions"))
             }
             Self::Image(..) | Self::Tag(..) | Self::Version(..) => {
@@ -221,6 +222,7 @@ impl ConsoleRoute {
             Self::Image(_, ImagePage::History) => "/console/{image}/-/history",
             Self::Image(_, ImagePage::ChangeTags) => "/console/{image}/-/tags",
             Self::Image(_, ImagePage::Compare) => "/console/{image}/-/compare",
+            Self::Image(_, ImagePage::DeletionPlan) => "/console/{image}/-/deletion-plan",
             Self::Image(_, ImagePage::Delete) => "/console/{image}/-/delete",
             Self::Image(_, ImagePage::Activity) => "/console/{image}/-/activity",
             Self::Version(_, VersionPage::Version) => "/console/{version}",
@@ -248,6 +250,7 @@ fn image_page(page: Option<&str>) -> Option<ImagePage> {
         Some("history") => Some(ImagePage::History),
         Some("tags") => Some(ImagePage::ChangeTags),
         Some("compare") => Some(ImagePage::Compare),
+        Some("deletion-plan") => Some(ImagePage::DeletionPlan),
         Some("delete") => Some(ImagePage::Delete),
         Some("activity") => Some(ImagePage::Activity),
         Some(_) => None,

@@ -13,6 +13,7 @@ use crate::credentials::crypto::MasterKey;
 use crate::error::IdentityError;
 use crate::people::password_hash::PasswordHasher;
 use crate::people::sign_in_delays::SignInDelays;
+use crate::people::sign_in_rates::SignInRates;
 use crate::people::signed_in::CachedSession;
 use crate::policies::access_epoch::AccessEpoch;
 use crate::policies::cached::CachedPolicy;
@@ -45,6 +46,7 @@ pub struct IdentityState {
     pub(crate) making_keys: Semaphore,
     pub(crate) passwords: PasswordHasher,
     pub(crate) sign_in_delays: SignInDelays,
+    pub(crate) sign_in_rates: SignInRates,
 }
 
 impl std::ops::Deref for Identity {
@@ -76,6 +78,7 @@ impl Identity {
             making_keys: Semaphore::new(2),
             passwords: PasswordHasher::default(),
             sign_in_delays: SignInDelays::default(),
+            sign_in_rates: SignInRates::default(),
         }))
     }
 

@@ -9,5 +9,6 @@ mod secret_text;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod sign_in_delays;
+pub(crate) mod sign_in_rates;
 pub(crate) mod signed_in;
 pub(crate) mod users;

@@ -1,17 +1,17 @@
-//! The counters of images (table `image_counters`), and pulls and pushes by day (tables `image_days` and
-//! `repository_days`). Only work in the background changes existing rows.
+//! The counters of images (table `image_counters`). Only work in the background changes existing rows.
 
 use crate::usage_deltas::UsageDelta;
-use crate::{Id, MetaError, SqlRow, Tx, params};
+use crate::{Id, MetaError, Tx, params};
 
-/// Inserts the counters of a new image. Does nothing for an image that has some, or that is being deleted.
-pub fn insert(tx: &mut Tx<'_>, package: &Id, now: i64) -> Result<(), MetaError> {
+/// Inserts the counters of an image, at zero. Does nothing for an image that has some, or that is being deleted. Until a
+/// push is counted, the last one is taken to be the one that created the image.
+pub fn insert(tx: &mut Tx<'_>, package: &Id) -> Result<(), MetaError> {
     tx.execute(
         "INSERT INTO image_counters (package_id, repository_id, versions, tags, untagged, manifest_bytes,
            stored_bytes, pushed_at, measured_at, measure_due)
-         SELECT id, repository_id, 0, 0, 0, 0, 0, CAST(?2 AS BIGINT), 0, 0 FROM packages
+         SELECT id, repository_id, 0, 0, 0, 0, 0, created_at, 0, 0 FROM packages
          WHERE id = ?1 AND name > '/' ON CONFLICT (package_id) DO NOTHING",
-        params![package, now],
+        params![package],
     )?;
     Ok(())
 }
@@ -54,69 +54,6 @@ pub(crate) fn add(
         )?;
     }
     Ok(())
-}
-
-/// The pulls and pushes of a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayCounts {
-    /// The day, in days since 1970 in UTC.
-    pub day: i64,
-    /// The pulls. A pull of a manifest that an index of the image names counts as part of the index's.
-    pub pulls: i64,
-    /// The pushes of manifests that the image did not hold.
-    pub pushes: i64,
-}
-
-/// Adds pulls and pushes of a day to those of an image. An image that was deleted in the meantime is skipped.
-pub fn add_image_day(tx: &mut Tx<'_>, package: &Id, counts: DayCounts) -> Result<(), MetaError> {
-    tx.execute(
-        "INSERT INTO image_days (package_id, day, pulls, pushes)
-         SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS BIGINT) FROM packages WHERE id = ?1
-         ON CONFLICT (package_id, day) DO UPDATE SET pulls = image_days.pulls + excluded.pulls,
-           pushes = image_days.pushes + excluded.pushes",
-        params![package, counts.day, counts.pulls, counts.pushes],
-    )?;
-    Ok(())
-}
-
-/// Adds pulls and pushes of a day to those of a repository. A repository that was deleted in the meantime is skipped.
-pub fn add_repository_day(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    counts: DayCounts,
-) -> Result<(), MetaError> {
-    tx.execute(
-        "INSERT INTO repository_days (repository_id, day, pulls, pushes)
-         SELECT id, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS BIGINT) FROM repositories WHERE id = ?1
-         ON CONFLICT (repository_id, day) DO UPDATE SET pulls = repository_days.pulls + excluded.pulls,
-           pushes = repository_days.pushes + excluded.pushes",
-        params![repository, counts.day, counts.pulls, counts.pushes],
-    )?;
-    Ok(())
-}
-
-fn read_day(row: &SqlRow<'_>) -> Result<DayCounts, MetaError> {
-    Ok(DayCounts { day: row.int(0)?, pulls: row.int(1)?, pushes: row.int(2)? })
-}
-
-/// Returns the days of an image from `first` on that had a pull or a push, in their order.
-pub fn list_image_days(
-    tx: &mut Tx<'_>,
-    package: &Id,
-    first: i64,
-) -> Result<Vec<DayCounts>, MetaError> {
-    let sql = "SELECT day, pulls, pushes FROM image_days WHERE package_id = ?1 AND day >= ?2 ORDER BY day";
-    tx.query(sql, params![package, first], read_day)
-}
-
-/// Returns the days of a repository from `first` on that had a pull or a push, in their order.
-pub fn list_repository_days(
-    tx: &mut Tx<'_>,
-    repository: &Id,
-    first: i64,
-) -> Result<Vec<DayCounts>, MetaError> {
-    let sql = "SELECT day, pulls, pushes FROM repository_days WHERE repository_id = ?1 AND day >= ?2 ORDER BY day";
-    tx.query(sql, params![repository, first], read_day)
 }
 
 /// An image whose stored bytes are to be added up.

@@ -155,6 +155,24 @@ pub fn list_referring(
     tx.query(REFERRING_SQL, params![package, subject.as_str(), limit], read_image)
 }
 
+/// The statement of [`list_tagged_between`]. A test checks its query plan.
+pub(crate) const TAGGED_BETWEEN_SQL: &str = select!(
+    "JOIN tags f ON f.version_id = v.id
+     WHERE f.package_id = ?1 AND f.name >= ?2 AND f.name < ?3 ORDER BY f.name LIMIT ?4"
+);
+
+/// Returns the manifests of an image with a tag from `first` on and before `end`, in the order of these tags. A manifest
+/// with several such tags is returned as often.
+pub fn list_tagged_between(
+    tx: &mut Tx<'_>,
+    package: &Id,
+    first: &str,
+    end: &str,
+    limit: i64,
+) -> Result<Vec<ManifestDetails>, MetaError> {
+    tx.query(TAGGED_BETWEEN_SQL, params![package, first, end, limit], read_image)
+}
+
 /// The statement of [`list_children`]. A test checks its query plan.
 pub(crate) const CHILDREN_SQL: &str = select!(
     "JOIN manifest_refs c ON c.child_id = v.id

@@ -27,6 +27,7 @@ pub mod capacity;
 pub mod change_way;
 pub mod cleanups;
 pub mod complete_list;
+pub mod day_counts;
 pub mod deletion;
 pub mod deletion_plan;
 pub mod epochs;

@@ -49,7 +49,7 @@ pub fn ensure(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![&id, repository, path.image.as_str(), location.as_str(), path.path().as_str(), now],
     )?;
-    image_counters::insert(tx, &id, now)?;
+    image_counters::insert(tx, &id)?;
     Ok(EnsuredPackage { id, is_new: true })
 }
 

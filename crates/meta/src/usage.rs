@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::image_counters::{self, DayCounts};
+use crate::day_counts::{CountedScope, DayCounts, UnstoredDays};
+use crate::image_counters;
 use crate::usage_deltas::UsageDelta;
 use crate::{Id, MetaError, SqlRow, Tx, params};
 
@@ -132,17 +133,16 @@ pub fn fold_deltas(tx: &mut Tx<'_>, now: i64, limit: i64) -> Result<usize, MetaE
     let deltas = tx.query(WAITING_SQL, params![limit], read_waiting)?;
     let mut repositories: BTreeMap<Id, UsageDelta> = BTreeMap::new();
     let mut images: BTreeMap<Id, UsageDelta> = BTreeMap::new();
-    let mut repository_days: BTreeMap<(Id, i64), i64> = BTreeMap::new();
-    let mut image_days: BTreeMap<(Id, i64), i64> = BTreeMap::new();
+    let mut days = UnstoredDays::default();
     for WaitingDelta { id, repository, package, delta } in &deltas {
         tx.execute("DELETE FROM usage_deltas WHERE id = ?1", params![id])?;
         repositories.entry(*repository).or_default().add(delta);
         let Some(package) = package else { continue };
         images.entry(*package).or_default().add(delta);
         if let (Some(pushed_at), 1..) = (delta.pushed_at, delta.pushes) {
-            let day = pushed_at / DAY;
-            *repository_days.entry((*repository, day)).or_default() += delta.pushes;
-            *image_days.entry((*package, day)).or_default() += delta.pushes;
+            let counts = DayCounts { day: pushed_at / DAY, pulls: 0, pushes: delta.pushes };
+            days.add(CountedScope::Repository(*repository), counts);
+            days.add(CountedScope::Image(*package), counts);
         }
     }
     for (repository, delta) in &repositories {
@@ -156,13 +156,6 @@ pub fn fold_deltas(tx: &mut Tx<'_>, now: i64, limit: i64) -> Result<usize, MetaE
     for (package, delta) in &images {
         image_counters::add(tx, package, delta, now)?;
     }
-    for ((repository, day), pushes) in repository_days {
-        let counts = DayCounts { day, pulls: 0, pushes };
-        image_counters::add_repository_day(tx, &repository, counts)?;
-    }
-    for ((package, day), pushes) in image_days {
-        let counts = DayCounts { day, pulls: 0, pushes };
-        image_counters::add_image_day(tx, &package, counts)?;
-    }
+    days.store(tx)?;
     Ok(deltas.len())
 }

@@ -33,11 +33,14 @@ impl Tag {
     /// Returns whether the tag has the form `sha256-HEX`, perhaps with a suffix such as `.sig`. Clients use such tags
     /// in place of the referrers API, and overwrite the tag with each new signature or attestation.
     pub fn is_referrers_fallback(&self) -> bool {
-        let hex = self.0.strip_prefix("sha256-").and_then(|rest| rest.split_at_checked(64));
-        hex.is_some_and(|(hex, rest)| {
-            hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-                && (rest.is_empty() || rest.starts_with(['.', '-']))
-        })
+        self.fallback_subject().is_some()
+    }
+
+    /// Returns the digest of the manifest to which such a tag attaches another one, or `None` for other tags.
+    pub fn fallback_subject(&self) -> Option<Digest> {
+        let (hex, rest) = self.0.strip_prefix("sha256-")?.split_at_checked(64)?;
+        let is_suffix = rest.is_empty() || rest.starts_with(['.', '-']);
+        format!("sha256:{hex}").parse().ok().filter(|_| is_suffix)
     }
 }
 

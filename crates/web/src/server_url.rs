@@ -92,12 +92,17 @@ impl ServerUrl {
         self.listen
     }
 
+    /// Returns the configured URL, if there is one.
+    pub fn external(&self) -> Option<String> {
+        self.external.as_ref().map(|ExternalUrl { scheme, host }| format!("{scheme}://{host}"))
+    }
+
     /// Returns the URL that is right for every client, if there is one: the configured URL, or the URL of the address
     /// that the server listens on. Without a configured URL, a server that listens on all addresses of its machine has
     /// none.
     pub fn fixed(&self) -> Option<String> {
-        match &self.external {
-            Some(ExternalUrl { scheme, host }) => Some(format!("{scheme}://{host}")),
+        match self.external() {
+            Some(url) => Some(url),
             None if self.listen.ip().is_unspecified() => None,
             None => Some(url_of_address(self.scheme, self.listen)),
         }

@@ -19,6 +19,7 @@ use crate::links::Link;
 use crate::page;
 use crate::pages::version::configuration::ImageConfiguration;
 use crate::request::ConsoleRequest;
+use crate::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "compare.html")]
@@ -64,16 +65,10 @@ pub(crate) async fn show(
     let (version_a, version_b) = (version(&a), version(&b));
     let content_a = request.engine().read_version(&authorized, &version_a).await?;
     let content_b = request.engine().read_version(&authorized, &version_b).await?;
-    let (layers_a, layers_b) = (layers_of(&content_a), layers_of(&content_b));
-    let in_a: BTreeSet<&Digest> = layers_a.iter().map(|layer| &layer.digest).collect();
-    let in_b: BTreeSet<&Digest> = layers_b.iter().map(|layer| &layer.digest).collect();
-    let rows = |layers: &[Descriptor], wanted: &dyn Fn(&Digest) -> bool| {
-        let found = layers.iter().filter(|layer| wanted(&layer.digest));
-        found.map(layer_row).collect::<Vec<_>>()
-    };
-    let shared = rows(&layers_b, &|digest| in_a.contains(digest));
-    let sum = |layers: &[Descriptor]| layers.iter().map(|layer| layer.size as i64).sum::<i64>();
-    let difference = sum(&layers_b) - sum(&layers_a);
+    let (length, texts) = (content_a.document_bytes() + content_b.document_bytes(), request.texts);
+    let comparing = move || Comparison::of(&content_a, &content_b, texts);
+    let comparison = request.engine().parsing().run(length, comparing).await?;
+    let Comparison { only_a, shared, only_b, all_of_b, difference, settings } = comparison;
     let compared = |version: &VersionName| ComparedVersion {
         short: short_digest(version.digest.as_str()).to_owned(),
         digest: version.digest.to_string(),
@@ -81,7 +76,7 @@ pub(crate) async fn show(
     };
     let summary = request.texts.compare_summary(
         shared.len(),
-        layers_b.len(),
+        all_of_b,
         &size_text(difference.abs()),
         difference,
     );
@@ -93,10 +88,10 @@ pub(crate) async fn show(
         a: compared(&version_a),
         b: compared(&version_b),
         summary,
-        only_a: rows(&layers_a, &|digest| !in_b.contains(digest)),
-        only_b: rows(&layers_b, &|digest| !in_a.contains(digest)),
+        only_a,
+        only_b,
         shared,
-        settings: changed_settings(request, &content_a, &content_b),
+        settings,
         swap: request
             .links
             .image(&name)
@@ -104,7 +99,41 @@ pub(crate) async fn show(
             .with("a", b.as_str())
             .with("b", a.as_str()),
     };
-    Ok(page::show(request, &shown))
+    page::show_long(request, length, shown).await
+}
+
+/// The layers and settings that two versions share, and those that they differ in.
+struct Comparison {
+    only_a: Vec<LayerRow>,
+    shared: Vec<LayerRow>,
+    only_b: Vec<LayerRow>,
+    /// The number of layers of B.
+    all_of_b: usize,
+    /// The bytes by which B is larger.
+    difference: i64,
+    settings: Vec<ChangedSetting>,
+}
+
+impl Comparison {
+    /// Compares two versions. This takes long for long manifests and configs.
+    fn of(a: &VersionContent, b: &VersionContent, texts: &Texts) -> Self {
+        let (layers_a, layers_b) = (layers_of(a), layers_of(b));
+        let in_a: BTreeSet<&Digest> = layers_a.iter().map(|layer| &layer.digest).collect();
+        let in_b: BTreeSet<&Digest> = layers_b.iter().map(|layer| &layer.digest).collect();
+        let rows = |layers: &[Descriptor], wanted: &dyn Fn(&Digest) -> bool| {
+            let found = layers.iter().filter(|layer| wanted(&layer.digest));
+            found.map(layer_row).collect::<Vec<_>>()
+        };
+        let sum = |layers: &[Descriptor]| layers.iter().map(|layer| layer.size as i64).sum::<i64>();
+        Self {
+            only_a: rows(&layers_a, &|digest| !in_b.contains(digest)),
+            shared: rows(&layers_b, &|digest| in_a.contains(digest)),
+            only_b: rows(&layers_b, &|digest| !in_a.contains(digest)),
+            all_of_b: layers_b.len(),
+            difference: sum(&layers_b) - sum(&layers_a),
+            settings: changed_settings(a, b, texts),
+        }
+    }
 }
 
 /// Returns the two digests of the address: `a` and `b`, or two that were selected in a list.
@@ -131,14 +160,9 @@ fn layer_row(layer: &Descriptor) -> LayerRow {
 }
 
 /// Returns the settings, variables and labels that differ.
-fn changed_settings(
-    request: &ConsoleRequest,
-    a: &VersionContent,
-    b: &VersionContent,
-) -> Vec<ChangedSetting> {
+fn changed_settings(a: &VersionContent, b: &VersionContent, texts: &Texts) -> Vec<ChangedSetting> {
     let config = |content: &VersionContent| {
-        ImageConfiguration::parse(content.config.as_deref().unwrap_or_default())
-            .named_values(request.texts)
+        ImageConfiguration::parse(content.config.as_deref().unwrap_or_default()).named_values(texts)
     };
     let (a, b) = (config(a), config(b));
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();

@@ -55,14 +55,18 @@ struct StayingVersion {
     reason: String,
 }
 
-pub(crate) async fn show(
+/// Answers a selection with the page that says what its deletion would do. The selection is in a form, because an address
+/// has no room for the digests of many versions.
+pub(crate) async fn plan(
     request: &ConsoleRequest,
     name: PackageName,
+    body: Body,
 ) -> Result<Response, ConsoleError> {
+    let fields = form::read(request, body).await?;
     let resource = Resource::Repository(name.repository.clone());
     request.authorize(artifactregistry::VERSIONS_GET, resource.clone()).await?;
     let authorized = request.authorize_change(artifactregistry::VERSIONS_DELETE, resource).await?;
-    let digests = digests_of(&request.query)?;
+    let digests = digests_of(&fields)?;
     let selection = DeletionSelection { package: name.clone(), digests: digests.clone() };
     let plan = request.engine().plan_deletion(&authorized, selection).await?;
     let t = request.texts;

@@ -39,7 +39,7 @@ async fn answer(
         frame: Frame { form_token, ..request.frame(request.texts.set_password()) },
         email: link.email,
         problem,
-        insecure: (!request.keeps_cookies()).then(|| request.own_url.clone()),
+        insecure: (!request.keeps_cookies()).then(|| request.address.url.clone()),
     };
     let mut response = show_with_status(request, status, &page);
     if let Some(cookie) = cookie {
@@ -55,7 +55,8 @@ pub(crate) async fn set(
 ) -> Result<Response, ConsoleError> {
     let fields = form::read(request, body).await?;
     let password = fields.get("password").unwrap_or_default();
-    match request.identity().set_password(token, password).await {
+    let address = request.device().address;
+    match request.identity().set_password(token, password, address).await {
         Ok(_) => Ok(redirect(request, &Link::own("sign-in").with("set", "1").to_string())),
         Err(PasswordLinkError::Unacceptable(problem)) => {
             answer(request, token, StatusCode::BAD_REQUEST, Some(problem.to_string())).await

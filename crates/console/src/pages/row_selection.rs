@@ -13,7 +13,7 @@ pub(crate) const MAX_IN_ROW: usize = 5;
 /// The forms of a list, in which the viewer selects rows.
 pub(crate) struct RowSelection {
     pub(crate) location: Option<String>,
-    pub(crate) delete: Link,
+    pub(crate) deletion_plan: Link,
     pub(crate) compare: Link,
     pub(crate) rights: ImageRights,
 }
@@ -26,7 +26,7 @@ impl RowSelection {
         let image = request.links.image(name);
         Ok(Self {
             location: request.other_location(&name.repository),
-            delete: image.clone().page("delete"),
+            deletion_plan: image.clone().page("deletion-plan"),
             compare: image.page("compare"),
             rights: ImageRights::of(request, &name.repository).await?,
         })

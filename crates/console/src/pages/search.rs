@@ -2,8 +2,8 @@
 
 use askama::Template;
 use axum::response::Response;
+use engine::{ListPage, SearchTarget};
 use model::artifact_name::{PackageName, VersionName};
-use model::digest::Digest;
 use model::name::ImageName;
 
 use crate::commands;
@@ -19,6 +19,8 @@ struct SearchPage {
     frame: Frame,
     wanted: String,
     found: Vec<FoundImage>,
+    /// The link to further images; `None` if there are none.
+    next: Option<Link>,
 }
 
 struct FoundImage {
@@ -31,34 +33,36 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     if let Some(link) = crate::front_door::link_to_reference(request, &wanted) {
         return Ok(redirect(request, &link.to_string()));
     }
-    let found = find(request, &wanted).await?;
-    if let [only] = found.as_slice() {
+    let start = request.query.get("page").unwrap_or_default();
+    let target = SearchTarget::parse(&wanted);
+    let listed = match &target {
+        Some(target) => request.engine().search(request.caller(), target.clone(), start).await?,
+        None => ListPage { entries: Vec::new(), next: None },
+    };
+    let found = listed.entries.into_iter().map(|name| found_image(request, name, target.as_ref()));
+    let found: Vec<FoundImage> = found.collect();
+    if let ([only], None, "") = (found.as_slice(), &listed.next, start) {
         return Ok(redirect(request, &only.link.to_string()));
     }
+    let next = listed.next.map(|next| Link::own("search").with("q", &wanted).with("page", &next));
     let name = wanted.parse::<ImageName>().ok();
     let command = name.map(|name| commands::find_images(request, &name));
     let frame = request.frame(request.texts.search()).with_commands(Vec::from_iter(command));
-    Ok(page::show(request, &SearchPage { frame, wanted, found }))
+    Ok(page::show(request, &SearchPage { frame, wanted, found, next }))
 }
 
-/// Returns the versions with a digest, or the images whose names begin with a text.
-async fn find(request: &ConsoleRequest, wanted: &str) -> Result<Vec<FoundImage>, ConsoleError> {
-    let (engine, caller) = (request.engine(), request.caller());
-    let mut found = Vec::new();
-    if let Ok(digest) = wanted.parse::<Digest>() {
-        for package in engine.search_digest(caller, &digest).await? {
-            let name = VersionName { package, digest: digest.clone() };
-            found.push(found_image(request, &name.package, request.links.version(&name)));
+fn found_image(
+    request: &ConsoleRequest,
+    package: PackageName,
+    target: Option<&SearchTarget>,
+) -> FoundImage {
+    let address = request.app.registry_uri(&package.repository);
+    let name = format!("{address}/{}", package.image);
+    let link = match target {
+        Some(SearchTarget::Version(digest)) => {
+            request.links.version(&VersionName { package, digest: digest.clone() })
         }
-    } else if wanted.parse::<ImageName>().is_ok() {
-        for package in engine.search_images(caller, wanted).await? {
-            found.push(found_image(request, &package, request.links.image(&package)));
-        }
-    }
-    Ok(found)
-}
-
-fn found_image(request: &ConsoleRequest, name: &PackageName, link: Link) -> FoundImage {
-    let address = request.app.registry_uri(&name.repository);
-    FoundImage { name: format!("{address}/{}", name.image), link }
+        Some(SearchTarget::Prefix(_)) | None => request.links.image(&package),
+    };
+    FoundImage { name, link }
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
-use http::header::SET_COOKIE;
+use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use identity::{SignInError, SignInRequest};
 
@@ -15,6 +15,7 @@ use crate::page::{redirect, show_with_status};
 use crate::query::Fields;
 use crate::request::{ConsoleRequest, FormCookie};
 use crate::session;
+use crate::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -49,7 +50,7 @@ fn answer(
         next: next_of(fields),
         email: fields.get("email").unwrap_or_default().to_owned(),
         problem,
-        insecure: (!request.keeps_cookies()).then(|| request.own_url.clone()),
+        insecure: (!request.keeps_cookies()).then(|| request.address.url.clone()),
         is_password_set: fields.get("set").is_some(),
     };
     let mut response = show_with_status(request, status, &page);
@@ -69,7 +70,7 @@ pub(crate) async fn sign_in(
         password: fields.get("password").unwrap_or_default().to_owned(),
         device: request.device(),
     };
-    let (status, problem) = match request.identity().sign_in(sign_in).await {
+    let refusal = match request.identity().sign_in(sign_in).await {
         Ok(session) => {
             if let Some(before) = request.session() {
                 request.identity().end_session(&before.caller, before.session_id).await?;
@@ -80,19 +81,42 @@ pub(crate) async fn sign_in(
             headers.append(SET_COOKIE, session::cleared(session::FORM));
             return Ok(response);
         }
-        Err(SignInError::Wrong) => {
-            (StatusCode::FORBIDDEN, request.texts.wrong_password().to_owned())
-        }
-        Err(SignInError::Delayed { seconds }) => {
-            (StatusCode::TOO_MANY_REQUESTS, request.texts.wait_seconds(seconds))
-        }
-        Err(SignInError::Busy) => {
-            (StatusCode::SERVICE_UNAVAILABLE, request.texts.sign_in_busy().to_owned())
-        }
         Err(SignInError::Failed(error)) => return Err(error.into()),
+        Err(refused) => Refusal::of(&refused, request.texts),
     };
+    let Refusal { status, problem, retry_after } = refusal;
     request.trail.note_failure(status, &problem);
-    Ok(answer(request, &fields, status, Some(problem)))
+    let mut response = answer(request, &fields, status, Some(problem));
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// The answer to somebody who is not signed in.
+struct Refusal {
+    status: StatusCode,
+    problem: String,
+    /// The seconds to wait, if waiting helps.
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    fn of(error: &SignInError, t: Texts) -> Self {
+        let (status, problem, retry_after) = match error {
+            SignInError::Wrong => (StatusCode::FORBIDDEN, t.wrong_password().to_owned(), None),
+            SignInError::Delayed { seconds } => {
+                (StatusCode::TOO_MANY_REQUESTS, t.wait_seconds(*seconds), Some(*seconds))
+            }
+            SignInError::NetworkDelayed { seconds } => {
+                (StatusCode::TOO_MANY_REQUESTS, t.network_waits(*seconds), Some(*seconds))
+            }
+            SignInError::Busy | SignInError::Failed(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, t.sign_in_busy().to_owned(), Some(1))
+            }
+        };
+        Self { status, problem, retry_after }
+    }
 }
 
 pub(crate) async fn sign_out(

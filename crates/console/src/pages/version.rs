@@ -3,10 +3,11 @@
 mod commands;
 pub(crate) mod configuration;
 mod descriptors;
+mod documents;
 
 use askama::Template;
 use axum::response::Response;
-use engine::{EngineError, MAX_COUNTED_TAGS, ManifestDetails, VersionContent, VersionRelations};
+use engine::{EngineError, MAX_COUNTED_TAGS, ManifestDetails, VersionRelations};
 use model::artifact_name::{PackageName, TagName, VersionName};
 use model::permissions::artifactregistry;
 use model::reference::Tag;
@@ -24,9 +25,7 @@ use crate::request::ConsoleRequest;
 use commands::PullCommand;
 use configuration::ImageConfiguration;
 use descriptors::{LayerEntry, PlatformEntry};
-
-/// The longest document that is shown, in characters. The rest can be downloaded.
-const MAX_SHOWN_CHARS: usize = 100_000;
+use documents::{StoredDocument, VersionDocuments};
 
 #[derive(Template)]
 #[template(path = "version.html")]
@@ -56,11 +55,14 @@ struct VersionPage {
     annotations: Vec<(Untrusted, Untrusted)>,
     referrers: Vec<RelatedVersion>,
     parents: Vec<RelatedVersion>,
-    content: ShownContent,
+    /// The text of the refusal, if the viewer may not read the content.
+    refusal: Option<&'static str>,
+    raw_manifest: Option<RawDocument>,
+    raw_config: Option<RawDocument>,
     sign: String,
     rights: ImageRights,
     change_tags: Link,
-    delete: Link,
+    deletion_plan: Link,
     here: Link,
 }
 
@@ -84,19 +86,10 @@ pub(crate) struct RelatedVersion {
     pub(crate) size: Option<Bytes>,
 }
 
-/// The documents of a version as they are stored.
-struct ShownContent {
-    /// The text of the refusal, if the viewer may not read the content.
-    refusal: Option<&'static str>,
-    manifest: Option<RawDocument>,
-    config: Option<RawDocument>,
-}
-
+/// A document as it is stored, with the way to the whole of it.
 struct RawDocument {
-    text: Untrusted,
-    bytes: Bytes,
+    stored: StoredDocument,
     download: Link,
-    is_cut: bool,
 }
 
 /// Leads to the version that a tag names.
@@ -121,13 +114,16 @@ pub(crate) async fn show(
     let authorized = request.authorize(artifactregistry::VERSIONS_GET, resource).await?;
     let relations = request.engine().version_relations(&authorized, &name).await?;
     let read = read_content(request, &name).await?;
+    let length = read.length;
     let shown = version_page(request, &name, relations, read).await?;
-    Ok(page::show(request, &shown))
+    page::show_long(request, length, shown).await
 }
 
-/// The content of a version, or the text of the refusal.
+/// The documents of a version, or the text of the refusal.
 struct ReadContent {
-    content: Option<VersionContent>,
+    documents: VersionDocuments,
+    /// The length of the documents in bytes.
+    length: usize,
     refusal: Option<&'static str>,
 }
 
@@ -138,17 +134,23 @@ async fn read_content(
 ) -> Result<ReadContent, ConsoleError> {
     let resource = Resource::Repository(name.package.repository.clone());
     let permission = artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS;
-    let refusal = Some(request.texts.rule_denies());
+    let refused = |reason| ReadContent {
+        documents: VersionDocuments::default(),
+        length: 0,
+        refusal: Some(reason),
+    };
     if !request.may(permission, &resource).await? {
-        let refusal = Some(request.texts.may_not_download());
-        return Ok(ReadContent { content: None, refusal });
+        return Ok(refused(request.texts.may_not_download()));
     }
     let authorized = request.authorize(permission, resource).await?;
-    match request.engine().read_version(&authorized, name).await {
-        Ok(content) => Ok(ReadContent { content: Some(content), refusal: None }),
-        Err(EngineError::DownloadDenied(_)) => Ok(ReadContent { content: None, refusal }),
-        Err(error) => Err(error.into()),
-    }
+    let content = match request.engine().read_version(&authorized, name).await {
+        Ok(content) => content,
+        Err(EngineError::DownloadDenied(_)) => return Ok(refused(request.texts.rule_denies())),
+        Err(error) => return Err(error.into()),
+    };
+    let (length, parsing) = (content.document_bytes(), request.engine().parsing());
+    let documents = parsing.run(length, move || VersionDocuments::read(content)).await?;
+    Ok(ReadContent { documents, length, refusal: None })
 }
 
 async fn version_page(
@@ -157,20 +159,22 @@ async fn version_page(
     relations: VersionRelations,
     read: ReadContent,
 ) -> Result<VersionPage, ConsoleError> {
-    let ReadContent { content, refusal } = read;
+    let ReadContent { documents, refusal, .. } = read;
+    let VersionDocuments { parsed, index, config, raw_manifest, raw_config } = documents;
+    let parsed = parsed.as_ref();
     let VersionName { package, digest } = name;
     let version = &relations.version;
     let address = request.image_address(package);
-    let parsed = content.as_ref().and_then(|content| content.parsed.as_ref());
-    let manifest = content.as_ref().map(|content| content.manifest.clone());
-    let config = content.as_ref().and_then(|content| content.config.clone());
-    let config = ImageConfiguration::parse(config.as_deref().unwrap_or_default());
-    let platforms = descriptors::platforms(request, name, &relations, manifest.as_deref());
+    let platforms = descriptors::platforms(request, name, &relations, index);
     let command = format!("gcloud artifacts docker images describe {address}@{digest}");
     let related = |version: &ManifestDetails| related_version(request, package, version);
     let tag_chip = |tag: &String| TagChip {
         name: tag.clone(),
         link: request.links.image(package).with("filter", tag),
+    };
+    let raw_document = |stored: StoredDocument, page: &str| RawDocument {
+        stored,
+        download: request.links.version(name).page(page),
     };
     let first_tag = version.tags.first().map(String::as_str);
     Ok(VersionPage {
@@ -206,11 +210,13 @@ async fn version_page(
             .iter()
             .map(|parent| named_version(request, package, parent))
             .collect(),
-        content: shown_content(request, name, content, refusal),
+        refusal,
+        raw_manifest: raw_manifest.map(|stored| raw_document(stored, "manifest")),
+        raw_config: raw_config.map(|stored| raw_document(stored, "config")),
         sign: format!("cosign sign {address}@{digest}"),
         rights: ImageRights::of(request, &package.repository).await?,
         change_tags: request.links.image(package).page("tags"),
-        delete: request.links.image(package).page("delete").with("digest", digest.as_str()),
+        deletion_plan: request.links.image(package).page("deletion-plan"),
         here: request.links.version(name),
         config,
     })
@@ -271,61 +277,4 @@ fn annotations_of(json: &str) -> Vec<(Untrusted, Untrusted)> {
         serde_json::from_str(json).unwrap_or_default();
     let pairs = parsed.into_iter().take(200);
     pairs.map(|(key, value)| (Untrusted::short(key), Untrusted::long(value))).collect()
-}
-
-fn shown_content(
-    request: &ConsoleRequest,
-    name: &VersionName,
-    content: Option<VersionContent>,
-    refusal: Option<&'static str>,
-) -> ShownContent {
-    let Some(content) = content else {
-        return ShownContent { refusal, manifest: None, config: None };
-    };
-    let document = |bytes: &[u8], page: &str| {
-        let text = indented(bytes);
-        let is_cut = text.chars().count() > MAX_SHOWN_CHARS;
-        let text: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-        RawDocument {
-            text: Untrusted::whole(text),
-            bytes: Bytes(bytes.len() as i64),
-            download: request.links.version(name).page(page),
-            is_cut,
-        }
-    };
-    ShownContent {
-        refusal: None,
-        manifest: Some(document(&content.manifest, "manifest")),
-        config: content.config.map(|config| document(&config, "config")),
-    }
-}
-
-/// The longest document in bytes that is written anew with one field on each line.
-const MAX_INDENTED_BYTES: usize = 64 << 10;
-/// The deepest nesting of such a document: indenting makes a deep one very much longer.
-const MAX_INDENTED_DEPTH: usize = 12;
-
-/// Returns a JSON document with one field on each line. A long or deep one stays as it is.
-fn indented(bytes: &[u8]) -> String {
-    let as_it_is = || String::from_utf8_lossy(bytes).into_owned();
-    if bytes.len() > MAX_INDENTED_BYTES || nesting(bytes) > MAX_INDENTED_DEPTH {
-        return as_it_is();
-    }
-    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
-    let pretty = parsed.ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
-    pretty.unwrap_or_else(as_it_is)
-}
-
-/// Returns an upper bound of the nesting of a document. Brackets within texts count too.
-fn nesting(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in bytes {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }

@@ -16,3 +16,15 @@ texts! {
         "The server could not do this. Its log has the reason, under this number:",
         "服务器未能完成操作。原因见其日志，编号：";
 }
+
+impl Texts {
+    /// Returns a sentence of the page about a form that was sent to another host than the console's.
+    pub(crate) fn other_host(self, url: &str) -> String {
+        match self {
+            Self::English => {
+                format!("The console is at {url}. Open it there. Nothing was changed.")
+            }
+            Self::Chinese => format!("控制台位于 {url}。请在那里打开。没有任何更改。"),
+        }
+    }
+}

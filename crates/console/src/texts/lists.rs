@@ -22,6 +22,9 @@ texts! {
     no_match: "Nothing matches this filter.", "没有符合筛选条件的内容。";
     /// A sentence of the search.
     found_nothing: "Nothing here has this name, or you can't see it:", "没有此名称的内容，或您无权查看：";
+    /// A sentence of a search that did not come to its end.
+    search_stopped: "The search stopped here.", "搜索在此处停止。";
+    search_further: "Search further", "继续搜索";
     newest_tag: "Pull the newest tag", "拉取最新标签";
     newest_tag_column: "Newest tag", "最新标签";
     show_attached_tags: "Show tags of attachments", "显示附件标签";

@@ -45,4 +45,13 @@ impl Texts {
             Self::Chinese => format!("密码错误次数过多。请在 {seconds} 秒后重试。"),
         }
     }
+
+    pub(crate) fn network_waits(self, seconds: u64) -> String {
+        match self {
+            Self::English => {
+                format!("Too many sign-ins come from your network. Try again in {seconds} s.")
+            }
+            Self::Chinese => format!("来自您所在网络的登录过多。请在 {seconds} 秒后重试。"),
+        }
+    }
 }

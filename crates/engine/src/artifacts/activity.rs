@@ -4,8 +4,8 @@ use identity::{Authorized, Micros};
 use meta::Id;
 use meta::activity::{self, ActivityPosition};
 use meta::change_way::ChangeWay;
+use meta::day_counts::{self, CountedScope, DayCounts};
 use meta::events::{AuditEvent, EventAction};
-use meta::image_counters::{self, DayCounts};
 use meta::packages;
 use model::digest::Digest;
 use model::name::{ImageName, RepositoryName};
@@ -132,13 +132,14 @@ impl Engine {
         let first = self.first_day();
         self.read(move |tx| {
             let repository = find_repository(tx, &name)?.id;
-            let Some(image) = &image else {
-                return Ok(image_counters::list_repository_days(tx, &repository, first)?);
+            let scope = match &image {
+                Some(image) => match packages::find(tx, &repository, image.as_str())? {
+                    Some(package) => CountedScope::Image(package),
+                    None => return Ok(Vec::new()),
+                },
+                None => CountedScope::Repository(repository),
             };
-            match packages::find(tx, &repository, image.as_str())? {
-                Some(package) => Ok(image_counters::list_image_days(tx, &package, first)?),
-                None => Ok(Vec::new()),
-            }
+            Ok(day_counts::list(tx, scope, first)?)
         })
         .await
     }

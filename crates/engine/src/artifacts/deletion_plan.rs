@@ -10,6 +10,7 @@ use meta::{Id, Tx, deletion_plan, tags, versions};
 use model::artifact_name::PackageName;
 use model::digest::{Digest, DigestAlgorithm, DigestHasher};
 use model::permissions::artifactregistry;
+use model::reference::Tag;
 
 use crate::access::ImageContext;
 use crate::artifacts::delete::{TagHandling, delete_version};
@@ -171,6 +172,8 @@ struct Planner<'a> {
     candidates: Vec<PlannedDeletion>,
     known: BTreeSet<Digest>,
     stays: Vec<KeptVersion>,
+    /// The number of tags of the candidates.
+    tags: usize,
 }
 
 impl<'a> Planner<'a> {
@@ -186,6 +189,7 @@ impl<'a> Planner<'a> {
             candidates: Vec::new(),
             known: BTreeSet::new(),
             stays: Vec::new(),
+            tags: 0,
         };
         for digest in digests {
             planner.select(tx, digest)?;
@@ -222,6 +226,7 @@ impl<'a> Planner<'a> {
                 version.digest
             )));
         }
+        self.tags += version.tags.len();
         let scope = meta::tags::TagScope::Version(&version.id);
         match check_deletable(tx, self.image.address(), scope) {
             Ok(()) => self.candidates.push(PlannedDeletion { version, reason }),
@@ -231,32 +236,51 @@ impl<'a> Planner<'a> {
             }
             Err(error) => return Err(error),
         }
-        if self.known.len() > MAX_PLANNED { Err(too_much()) } else { Ok(()) }
+        let is_too_much = self.known.len() > MAX_PLANNED || self.tags > MAX_ROWS;
+        if is_too_much { Err(too_much()) } else { Ok(()) }
     }
 
-    /// Adds the manifests of indexes that go, and what is attached to versions that go, unless they have tags.
+    /// Adds the manifests of indexes that go, and what is attached to versions that go, unless they have tags of their
+    /// own.
     fn take_along(&mut self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         let mut position = 0;
         while let Some(planned) = self.candidates.get(position) {
             let (id, digest) = (planned.version.id, planned.version.digest.clone());
             for child in images::list_children(tx, &id, MAX_RELATED)? {
-                self.add_untagged(tx, child, DeletionReason::PlatformOf(digest.clone()))?;
+                self.add_without_tags(tx, child, DeletionReason::PlatformOf(digest.clone()))?;
             }
-            for referrer in images::list_referring(tx, &self.package, &digest, MAX_RELATED)? {
-                self.add_untagged(tx, referrer, DeletionReason::AttachedTo(digest.clone()))?;
+            for attached in self.list_attached(tx, &digest)? {
+                self.add_without_tags(tx, attached, DeletionReason::AttachedTo(digest.clone()))?;
             }
             position += 1;
         }
         Ok(())
     }
 
-    fn add_untagged(
+    /// Returns the manifests that are attached to a version: by their subject, or by tags such as `sha256-HEX.sig`.
+    fn list_attached(
+        &self,
+        tx: &mut Tx<'_>,
+        digest: &Digest,
+    ) -> Result<Vec<ManifestDetails>, EngineError> {
+        let mut attached = images::list_referring(tx, &self.package, digest, MAX_RELATED)?;
+        let Some(hex) = digest.as_str().strip_prefix("sha256:") else { return Ok(attached) };
+        // Every character that may follow the digits sorts before the slash.
+        let (first, end) = (format!("sha256-{hex}"), format!("sha256-{hex}/"));
+        let tagged = images::list_tagged_between(tx, &self.package, &first, &end, MAX_RELATED)?;
+        attached.extend(tagged);
+        Ok(attached)
+    }
+
+    /// Adds a version, unless it has a tag that does not attach it to another one.
+    fn add_without_tags(
         &mut self,
         tx: &mut Tx<'_>,
         version: ManifestDetails,
         reason: DeletionReason,
     ) -> Result<(), EngineError> {
-        match version.tags.first() {
+        let own_tag = version.tags.iter().find(|tag| subject_of_tag(tag).is_none());
+        match own_tag {
             Some(tag) if !self.known.contains(&version.digest) => {
                 self.known.insert(version.digest.clone());
                 let reason = KeepReason::Tagged(tag.clone());
@@ -283,11 +307,15 @@ impl<'a> Planner<'a> {
                 let named_by = named_by.iter().find(|parent| !going.contains(*parent));
                 match (&planned.reason, named_by) {
                     (_, Some(by)) => Some(KeepReason::NamedBy(by.clone())),
+                    (DeletionReason::Selected, None) => None,
                     // An attachment goes only with the version that it is attached to.
                     (DeletionReason::AttachedTo(subject), None) if !going.contains(subject) => {
                         Some(KeepReason::AttachedTo(subject.clone()))
                     }
-                    (_, None) => None,
+                    (DeletionReason::AttachedTo(_) | DeletionReason::PlatformOf(_), None) => {
+                        keeping_tag(&planned.version.tags, &going)
+                            .map(|tag| KeepReason::Tagged(tag.clone()))
+                    }
                 }
             };
             let mut positions = self.candidates.iter().enumerate();
@@ -316,6 +344,16 @@ impl<'a> Planner<'a> {
             stays: self.stays,
         })
     }
+}
+
+/// Returns the digest to which a tag of the form `sha256-HEX.sig` attaches a version.
+fn subject_of_tag(tag: &str) -> Option<Digest> {
+    tag.parse::<Tag>().ok()?.fallback_subject()
+}
+
+/// Returns the first of a version's tags that keeps it: one that does not attach it to a version that goes.
+fn keeping_tag<'a>(tags: &'a [String], going: &BTreeSet<Digest>) -> Option<&'a String> {
+    tags.iter().find(|tag| subject_of_tag(tag).is_none_or(|subject| !going.contains(&subject)))
 }
 
 /// Adds to a plan the bytes that its deletion would free in the repository.

@@ -27,6 +27,13 @@ pub struct VersionContent {
     pub config: Option<Bytes>,
 }
 
+impl VersionContent {
+    /// Returns the length of the manifest and the config in bytes.
+    pub fn document_bytes(&self) -> usize {
+        self.manifest.len() + self.config.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 impl Engine {
     /// Returns the content of a version, by the permission to download.
     ///
@@ -53,7 +60,10 @@ impl Engine {
             found.ok_or_else(|| version_unknown(&wanted))
         });
         let (repository, media_type, bytes) = found.await?;
-        let parsed = Manifest::parse_stored(&bytes, &media_type).ok();
+        let manifest = Bytes::from(bytes);
+        let (length, unparsed) = (manifest.len(), manifest.clone());
+        let parse = move || Manifest::parse_stored(&unparsed, &media_type).ok();
+        let parsed = self.parsing.run(length, parse).await?;
         let config = parsed.as_ref().and_then(|manifest| manifest.config.as_ref());
         let config = match config.filter(|config| config.size <= MAX_CONFIG_BYTES) {
             Some(config) => match self.open_blob(&repository, &config.digest).await {
@@ -63,6 +73,6 @@ impl Engine {
             },
             None => None,
         };
-        Ok(VersionContent { manifest: bytes.into(), parsed, config })
+        Ok(VersionContent { manifest, parsed, config })
     }
 }

@@ -59,8 +59,7 @@ impl Engine {
     ) -> Result<ControlFlow<()>, EngineError> {
         let mut counted: u64 = 0;
         loop {
-            let now = self.clock.now();
-            let slice = self.write(move |tx| count_some(tx, now)).await?;
+            let slice = self.write(count_some).await?;
             let before = counted;
             counted += slice as u64;
             let is_end = (slice as i64) < VERSIONS_AT_ONCE;
@@ -111,7 +110,7 @@ impl Engine {
 
 /// Counts some versions, and records their counts as changes of the counters of their images. Returns the number of
 /// versions.
-fn count_some(tx: &mut Tx<'_>, now: i64) -> Result<usize, EngineError> {
+fn count_some(tx: &mut Tx<'_>) -> Result<usize, EngineError> {
     let versions = untagged::list_uncounted(tx, VERSIONS_AT_ONCE)?;
     let mut images: BTreeMap<(Id, Id), UsageDelta> = BTreeMap::new();
     for version in &versions {
@@ -126,7 +125,7 @@ fn count_some(tx: &mut Tx<'_>, now: i64) -> Result<usize, EngineError> {
     }
     for ((repository, package), delta) in &images {
         // A process of an older release, which does not know counters, may have created the image beside this one.
-        image_counters::insert(tx, package, now)?;
+        image_counters::insert(tx, package)?;
         usage_deltas::add_image_delta(tx, ImageKey { repository, package }, delta)?;
     }
     Ok(versions.len())

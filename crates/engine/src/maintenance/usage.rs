@@ -1,10 +1,10 @@
 //! Counts of pulls and sizes, written without rows that every request updates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use identity::{Micros, micros};
 use meta::capacity::CapacityReport;
-use meta::image_counters::{self, DayCounts};
+use meta::day_counts::{CountedScope, DayCounts, UnstoredDays};
 use meta::versions::ImageAddress;
 use meta::{Id, cache_limits, usage};
 
@@ -42,23 +42,17 @@ impl Engine {
         }
         let rows = slice.to_vec();
         self.write(move |tx| {
-            let (mut images, mut repositories) = (BTreeMap::new(), BTreeMap::new());
+            let mut days = UnstoredDays::default();
             for ((version, day), PullTotals { pulls, last, .. }) in &rows {
                 if let Some(image) = usage::add_pulls(tx, version, *day, *pulls, *last)?
                     && !image.is_part
                 {
-                    *images.entry((image.package, *day)).or_default() += *pulls;
-                    *repositories.entry((image.repository, *day)).or_default() += *pulls;
+                    let counts = DayCounts { day: *day, pulls: *pulls, pushes: 0 };
+                    days.add(CountedScope::Image(image.package), counts);
+                    days.add(CountedScope::Repository(image.repository), counts);
                 }
             }
-            for ((package, day), pulls) in images {
-                image_counters::add_image_day(tx, &package, DayCounts { day, pulls, pushes: 0 })?;
-            }
-            for ((repository, day), pulls) in repositories {
-                let counts = DayCounts { day, pulls, pushes: 0 };
-                image_counters::add_repository_day(tx, &repository, counts)?;
-            }
-            Ok(())
+            Ok(days.store(tx)?)
         })
         .await
     }

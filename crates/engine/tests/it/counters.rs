@@ -343,6 +343,28 @@ async fn what_an_older_release_stored_is_counted_while_it_changes() {
 }
 
 #[tokio::test]
+async fn an_image_of_an_older_process_was_pushed_when_it_was() {
+    for registry in TestRegistry::on_each_database(|_| ()).await {
+        push_blobs(&registry).await;
+        let pushed_at = registry.clock_now();
+        registry.push_manifest(numbered_image(1, b"{}"), &["v1"]).await;
+        // A process of an older release beside this one records nothing of that.
+        let forget = |tx: &mut Tx<'_>| tx.execute("DELETE FROM image_counters", &[]);
+        registry.meta.write(forget).await.expect("writable");
+        forget_counters(&registry.meta).await;
+        registry.clock.advance_minutes(60);
+        fold(&registry).await;
+        let order = by(ImageSummaryOrder::Name, SortDirection::Ascending);
+        let all = summaries(&registry, ImageNameFilter::All, order).await;
+        let [image] = all.as_slice() else { panic!("{all:?}") };
+        assert_eq!(image.counters.map(|counters| (counters.versions, counters.tags)), Some((1, 1)));
+        let later = image.last_push - pushed_at;
+        assert!((0..60 * 60_000_000).contains(&later), "{later} µs after the push");
+        registry.delete().await;
+    }
+}
+
+#[tokio::test]
 async fn images_are_listed_in_the_order_of_each_counter() {
     for registry in TestRegistry::on_each_database(|_| ()).await {
         push_blobs(&registry).await;

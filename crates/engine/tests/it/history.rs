@@ -1,7 +1,7 @@
 //! The history of tags and the activity of images: who changed what, when and by which way.
 
 use berth_engine::{
-    ActivityEntry, ActivityFilter, ActivityScope, Delete, EventAction, ListPage, PageRequest,
+    ActivityEntry, ActivityFilter, ActivityScope, Delete, EventAction, ListPage, PageRequest, Pull,
     TagChange,
 };
 use identity::ChangeWay;
@@ -162,6 +162,46 @@ async fn old_history_goes_but_for_the_last_change_of_each_tag() {
         registry.clock.advance_minutes(9_999 * DAY);
         registry.forget_history().await;
         assert_eq!(history(&registry, None).await.len(), 5);
+        registry.delete().await;
+    }
+}
+
+async fn count_days(registry: &TestRegistry) -> Vec<i64> {
+    let tables = ["image_days", "repository_days", "pull_counts"];
+    let counting = registry.meta.read(move |tx| {
+        let count = |table| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            Ok(tx.query_first(&sql, &[], |row| row.int(0))?.unwrap_or_default())
+        };
+        tables.into_iter().map(count).collect::<Result<Vec<_>, meta::MetaError>>()
+    });
+    counting.await.expect("readable")
+}
+
+#[tokio::test]
+async fn old_days_go_but_for_those_that_are_shown() {
+    const DAY: i64 = 24 * 60;
+    let settings = |settings: &mut berth_engine::Settings| {
+        settings.history_kept = Some(std::time::Duration::from_secs(3600));
+    };
+    for registry in TestRegistry::on_each_database(settings).await {
+        registry.push_blob(b"{}").await;
+        let digest = registry.push_manifest(numbered_image(1, b"{}"), &["v1"]).await;
+        let pulled = registry.open_image::<Pull>("image").await;
+        pulled.pull_manifest(&Reference::Digest(digest)).await.expect("there");
+        registry.engine.flush_pulls().await.expect("writable");
+        registry.engine.fold_usage().await.expect("writable");
+        assert_eq!(count_days(&registry).await, [1, 1, 1]);
+        registry.clock.advance_minutes(29 * DAY);
+        registry.forget_history().await;
+        let authorized = registry.authorize(&caller(), artifactregistry::REPOSITORIES_GET).await;
+        let scope = ActivityScope::Image(repository_name(), image().image);
+        let days = registry.engine.activity_days(&authorized, scope).await.expect("readable");
+        let days: Vec<_> = days.iter().map(|day| (day.pulls, day.pushes)).collect();
+        assert_eq!(days, [(1, 1)], "the last 30 days are shown");
+        registry.clock.advance_minutes(DAY);
+        registry.forget_history().await;
+        assert_eq!(count_days(&registry).await, [0, 0, 0]);
         registry.delete().await;
     }
 }

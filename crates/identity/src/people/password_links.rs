@@ -1,6 +1,8 @@
 //! Links by which people set their passwords. The operator makes one, and hands it to the person. A link is good once, and
 //! for a day.
 
+use std::net::IpAddr;
+
 use meta::events::EventAction;
 use meta::users::{self, PasswordLinkRow, UserRow};
 use meta::{Id, Tx, epochs, sessions};
@@ -9,6 +11,7 @@ use crate::clock::Micros;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::people::changes::{ChangeAuthor, PersonChange};
+use crate::people::password_hash::NoPlace;
 use crate::people::secret_text::{self, SecretUse};
 
 /// The time for which a link is good.
@@ -55,6 +58,9 @@ pub enum PasswordLinkError {
     /// The password is none that may be set. The link stays good.
     #[error(transparent)]
     Unacceptable(#[from] PasswordProblem),
+    /// Too many passwords from the same network are being set or checked. The link stays good.
+    #[error("too many people of this network are setting passwords or signing in; try again")]
+    NetworkBusy,
     /// Too many passwords are being set or checked. The link stays good.
     #[error("too many people are setting passwords or signing in at this moment; try again")]
     Busy,
@@ -141,16 +147,21 @@ impl Identity {
         found.ok_or(PasswordLinkError::Unusable)
     }
 
-    /// Sets the password of the person that a link is for, and ends their sessions. Returns the person's address.
+    /// Sets the password of the person that a link is for, and ends their sessions. `address` is that of the client.
+    /// Returns the person's e-mail address.
     pub async fn set_password(
         &self,
         token: &str,
         password: &str,
+        address: Option<IpAddr>,
     ) -> Result<String, PasswordLinkError> {
         // A wrong link costs no hash.
         let user = self.user_of_link(token).await?;
         check_password(password, &user.email)?;
-        let place = self.passwords.try_reserve().ok_or(PasswordLinkError::Busy)?;
+        let place = self.passwords.try_reserve(address).map_err(|refused| match refused {
+            NoPlace::OfNetwork => PasswordLinkError::NetworkBusy,
+            NoPlace::AtAll => PasswordLinkError::Busy,
+        })?;
         let password_hash = place.hash(password.to_owned()).await?;
         let hash = secret_text::hash_of(SecretUse::PasswordLink, token);
         let hash = hash.ok_or(PasswordLinkError::Unusable)?.hash_bytes();

@@ -13,6 +13,7 @@ use crate::clock::{Micros, micros};
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::people::changes::{ChangeAuthor, PersonChange};
+use crate::people::password_hash::NoPlace;
 use crate::people::secret_text::{self, SecretUse};
 use crate::people::sessions::MAX_SESSIONS;
 use crate::people::sign_in_delays::SignInTarget;
@@ -59,6 +60,12 @@ pub enum SignInError {
         /// The seconds until the next try is possible.
         seconds: u64,
     },
+    /// Too many wrong passwords, or too many at once, came from the same network. This one was not looked at.
+    #[error("too many sign-ins from this network: the next try is possible in {seconds} s")]
+    NetworkDelayed {
+        /// The seconds until the next try is possible.
+        seconds: u64,
+    },
     /// Too many people are signing in. The password was not looked at.
     #[error("too many people are signing in at this moment; try again")]
     Busy,
@@ -71,17 +78,21 @@ impl Identity {
     /// Signs a person in. Each sign-in is a new session, with a new id and a new secret.
     pub async fn sign_in(&self, request: SignInRequest) -> Result<NewSession, SignInError> {
         let SignInRequest { email, password, device } = request;
-        let target = SignInTarget::new(&email, device.address);
-        let begun = self.sign_in_delays.begin(&target, self.clock.now());
+        let (address, now) = (device.address, self.clock.now());
+        let target = SignInTarget::new(&email, address);
+        let begun = self.sign_in_delays.begin(&target, now);
         begun.map_err(|seconds| SignInError::Delayed { seconds })?;
+        if let Err(seconds) = self.sign_in_rates.begin(address, now) {
+            self.sign_in_delays.take_back(&target);
+            return Err(SignInError::NetworkDelayed { seconds });
+        }
         let outcome = self.check_password(&email, password, device).await;
         match &outcome {
             Ok(_) => self.sign_in_delays.forget(&target),
-            Err(SignInError::Busy | SignInError::Failed(_)) => {
-                self.sign_in_delays.take_back(&target);
-            }
-            Err(SignInError::Wrong | SignInError::Delayed { .. }) => {}
+            Err(SignInError::Wrong) => return outcome,
+            Err(_) => self.sign_in_delays.take_back(&target),
         }
+        self.sign_in_rates.take_back(address);
         outcome
     }
 
@@ -91,7 +102,11 @@ impl Identity {
         password: String,
         device: SessionDevice,
     ) -> Result<NewSession, SignInError> {
-        let place = self.passwords.try_reserve().ok_or(SignInError::Busy)?;
+        let place =
+            self.passwords.try_reserve(device.address).map_err(|refused| match refused {
+                NoPlace::OfNetwork => SignInError::NetworkDelayed { seconds: 1 },
+                NoPlace::AtAll => SignInError::Busy,
+            })?;
         let email = email.parse::<UserEmail>().ok();
         let user = match email.clone() {
             Some(email) => self.read_by_key(move |tx| Ok(users::find(tx, email.as_str())?)).await?,

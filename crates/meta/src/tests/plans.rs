@@ -4,7 +4,7 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
-    complete_list, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
+    complete_list, day_counts, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
     packages, projects, repositories, repository_summaries, revoked_tokens, rules, search, secrets,
     sessions, tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas,
     users, versions,
@@ -82,6 +82,7 @@ on_each! {
         }
         check(db, images::REFERRING_SQL, &[id, text, limit]).await;
         check(db, images::CHILDREN_SQL, &[id, limit]).await;
+        check(db, images::TAGGED_BETWEEN_SQL, &[id, text, text, limit]).await;
         let of_files = [files::BLOBS_SQL, files::MANIFESTS_SQL, files::BLOBS_OF_PACKAGE_SQL, files::MANIFESTS_OF_PACKAGE_SQL];
         for sql in of_files.iter().flatten() {
             check(db, sql, &[id, text, limit]).await;
@@ -114,8 +115,8 @@ on_each! {
         for sql in versions::HELD_SQL {
             check(db, sql, &[text, text, limit, limit]).await;
         }
-        check(db, search::PREFIX_SQL, &[text, text, limit]).await;
-        check(db, search::DIGEST_SQL, &[text, limit]).await;
+        check(db, search::PREFIX_SQL, &[text, id, text, limit]).await;
+        check(db, search::DIGEST_SQL, &[text, id, limit]).await;
         check(db, blobs::NAMED_SQL, &[text, limit]).await;
         for condition in repositories::HOLDING_SQL {
             let sql: &'static str = Box::leak(repositories::holding_sql(condition, 2).into());
@@ -163,6 +164,9 @@ on_each! {
         check(db, versions::untagged::UNCOUNTED_SQL, &[limit]).await;
         check(db, usage::WAITING_SQL, &[limit]).await;
         check(db, image_counters::DUE_SQL, &[limit]).await;
+        for table in day_counts::DayTable::ALL {
+            check(db, table.forget_sql(), &[limit, limit]).await;
+        }
         check(db, image_counters::BLOB_SIZES_SQL, &[id, text, limit]).await;
         for sql in image_summaries::BY_NAME_SQL {
             check(db, sql, &[id, text, limit]).await;

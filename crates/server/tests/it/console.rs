@@ -1,6 +1,7 @@
 //! The web console, as a browser without script sees it.
 
 mod changes;
+mod hosts;
 mod list_pages;
 mod lists;
 mod pages;

@@ -45,7 +45,7 @@ impl OtherProcess {
     }
 
     async fn set_password(&self, link: &Value, password: &str) {
-        self.identity.set_password(&token_of(link), password).await.expect("it is set");
+        self.identity.set_password(&token_of(link), password, None).await.expect("it is set");
     }
 
     async fn try_to_sign_in(&self, email: &str, password: &str) -> Result<NewSession, SignInError> {

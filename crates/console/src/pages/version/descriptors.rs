@@ -57,12 +57,13 @@ pub(crate) struct AttestationEntry {
 #[derive(Deserialize)]
 struct RawIndex {
     #[serde(default)]
-    manifests: Vec<RawEntry>,
+    manifests: Vec<IndexEntry>,
 }
 
+/// A manifest that an index names, as the index describes it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawEntry {
+pub(crate) struct IndexEntry {
     digest: String,
     #[serde(default)]
     platform: Option<Platform>,
@@ -70,7 +71,15 @@ struct RawEntry {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-impl RawEntry {
+impl IndexEntry {
+    /// Returns the manifests that an index names, up to as many as are shown. Another manifest names none.
+    pub(super) fn list_of(manifest: &[u8]) -> Vec<Self> {
+        let index: Option<RawIndex> = serde_json::from_slice(manifest).ok();
+        let mut entries = index.map_or(Vec::new(), |index| index.manifests);
+        entries.truncate(MAX_ROWS);
+        entries
+    }
+
     fn annotation(&self, name: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(name).map(String::as_str)
     }
@@ -122,10 +131,8 @@ pub(crate) fn platforms(
     request: &ConsoleRequest,
     name: &VersionName,
     relations: &VersionRelations,
-    manifest: Option<&[u8]>,
+    index: Vec<IndexEntry>,
 ) -> Vec<PlatformEntry> {
-    let index: Option<RawIndex> = manifest.and_then(|bytes| serde_json::from_slice(bytes).ok());
-    let Some(index) = index else { return Vec::new() };
     let held: BTreeMap<&str, &ManifestDetails> =
         relations.children.iter().map(|child| (child.digest.as_str(), child)).collect();
     let link = |digest: &str| {
@@ -134,7 +141,7 @@ pub(crate) fn platforms(
         Some(request.links.version(&VersionName { package, digest: child.digest.clone() }))
     };
     let (attestations, entries): (Vec<_>, Vec<_>) =
-        index.manifests.into_iter().take(MAX_ROWS).partition(|entry| entry.attested().is_some());
+        index.into_iter().partition(|entry| entry.attested().is_some());
     let mut attached: BTreeMap<&str, Vec<AttestationEntry>> = BTreeMap::new();
     for attestation in &attestations {
         let of_one = attached.entry(attestation.attested().unwrap_or_default()).or_default();
@@ -146,7 +153,7 @@ pub(crate) fn platforms(
             });
         }
     }
-    let entry = |entry: RawEntry| {
+    let entry = |entry: IndexEntry| {
         let platform = entry.platform.as_ref().map(platform_text);
         let platform = platform.filter(|platform| !is_unknown(platform));
         PlatformEntry {

@@ -156,10 +156,6 @@ impl<'a> CleanupEvaluator<'a> {
 fn list_subjects_by_tags(tx: &mut Tx<'_>, version: &Id) -> Result<Vec<Digest>, EngineError> {
     const BEGINNING: &str = "sha256-";
     let tags = tags::list_of_version(tx, version, BEGINNING, 20)?;
-    let subject = |tag: &String| {
-        let tag: Tag = tag.parse().ok()?;
-        let hex = tag.as_str().strip_prefix(BEGINNING)?.get(..64)?;
-        tag.is_referrers_fallback().then(|| format!("sha256:{hex}").parse().ok())?
-    };
+    let subject = |tag: &String| tag.parse::<Tag>().ok()?.fallback_subject();
     Ok(tags.iter().filter_map(subject).collect())
 }

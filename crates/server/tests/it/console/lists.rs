@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Browser, REPOSITORY, REPOSITORY_PAGE, person_with};
 use crate::util::accounts::PROJECT;
 use crate::util::google::repository_name;
+use crate::util::image::insert_images;
 use crate::util::{AccountServer, Image, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
@@ -15,6 +16,7 @@ on_both![
     tags_are_sorted_filtered_and_paged_by_the_server,
     images_are_filtered,
     a_search_finds_what_the_viewer_may_see,
+    a_search_comes_to_its_end,
     activity_is_filtered,
     other_languages,
     upstreams_are_explained
@@ -126,6 +128,48 @@ async fn a_search_finds_what_the_viewer_may_see(accounts: AccountServer) {
     assert!(!page.contains("/my-repo/"), "{page}");
 }
 
+/// Many images of others do not hide the viewer's own, and nothing tells of them.
+async fn a_search_comes_to_its_end(accounts: AccountServer) {
+    let mut reader = reader_of(&accounts).await;
+    accounts.create_repository(PROJECT, "hidden").await;
+    let image = Image::new(1);
+    image.push(&accounts.owner.client, (IMAGE, "v1")).await;
+    let names = |beginning: &str, count: usize| {
+        (0..count).map(|n| format!("{beginning}-{n:04}")).collect::<Vec<_>>()
+    };
+    let own = names("found", 120);
+    let insert = |repository: &str, names: Vec<String>| {
+        let name = repository_name(PROJECT, repository).parse().expect("a name");
+        let meta = accounts.server.open_meta();
+        async move { meta.await.write(move |tx| insert_images(tx, &name, &names)).await }
+    };
+    insert("hidden", names("app", 1_200)).await.expect("inserted");
+    insert("hidden", names("found", 700)).await.expect("inserted");
+    insert("hidden", names("foundation", 50)).await.expect("inserted");
+    insert(REPOSITORY, own.clone()).await.expect("inserted");
+    insert(REPOSITORY, vec!["apple".to_owned()]).await.expect("inserted");
+    // The only one of 1,201 that is the reader's.
+    let reply = reader.get("/console/-/search?q=app-").await.expect_status(200);
+    assert!(reply.text().contains("Nothing here has this name"), "{reply:?}");
+    assert!(!reply.text().contains("rel=\"next\""), "{reply:?}");
+    let reply = reader.get("/console/-/search?q=appl").await.expect_status(303);
+    assert!(reply.header("location").ends_with("/my-repo/apple"), "{reply:?}");
+    let page = reader.open("/console/-/search?q=app").await;
+    assert!(page.contains("/my-repo/app<") && page.contains("/my-repo/apple<"), "{page}");
+    assert!(!page.contains("/hidden/") && !page.contains("rel=\"next\""), "{page}");
+    let (mut found, mut path, mut pages) = (0, Some("/console/-/search?q=found".to_owned()), 0);
+    while let Some(from) = path {
+        let page = reader.open(&from).await;
+        assert!(!page.contains("/hidden/"), "{page}");
+        found += own.iter().filter(|name| page.contains(&format!("/my-repo/{name}<"))).count();
+        path = next_link(&page);
+        pages += 1;
+    }
+    assert_eq!((found, pages), (own.len(), 3));
+    let foreign = "/console/-/search?q=found&page=sealed";
+    reader.get(foreign).await.expect_status(400);
+}
+
 async fn activity_is_filtered(accounts: AccountServer) {
     let mut reader = reader_of(&accounts).await;
     let client = &accounts.owner.client;
@@ -198,6 +242,9 @@ async fn upstreams_are_explained(accounts: AccountServer) {
     }
     assert_eq!(rows(&reader.open("/console/my-project/all").await), ["app"]);
     let version = reader.open("/console/my-project/all/app:v1").await;
-    assert!(version.contains(&image.digest()) && !version.contains("/-/delete"), "{version}");
+    assert!(
+        version.contains(&image.digest()) && !version.contains("/-/deletion-plan"),
+        "{version}"
+    );
     reader.get(&format!("{REPOSITORY_PAGE}/-/upstreams")).await.expect_status(404);
 }

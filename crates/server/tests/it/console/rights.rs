@@ -81,7 +81,6 @@ async fn attack_14_every_route_asks_for_its_permission(accounts: AccountServer) 
                 path if path.ends_with("/compare") => {
                     format!("/console/{IMAGE}/-/compare?a={digest}&b={digest}")
                 }
-                "/console/{image}/-/delete" => format!("{path}?digest={digest}"),
                 _ => path,
             };
             let about_registry = route.path.starts_with("/console/{");
@@ -99,9 +98,13 @@ async fn attack_14_every_route_asks_for_its_permission(accounts: AccountServer) 
                     // A writer may set tags, and delete nothing.
                     ("POST", "/console/{image}/-/tags", Viewer { name: "writer", .. }) => "done",
                     ("POST", _, Viewer { may_change: true, .. }) if is_delete => continue,
+                    (
+                        "POST",
+                        "/console/{image}/-/deletion-plan",
+                        Viewer { may_change: true, .. },
+                    ) => "shown",
                     ("POST", _, Viewer { may_change: true, .. }) => "done",
                     ("POST", _, _) => "forbidden",
-                    ("GET", _, Viewer { may_change: false, .. }) if is_delete => "forbidden",
                     _ => "shown",
                 };
                 let reply = match method {
@@ -173,7 +176,7 @@ async fn pages_have_only_buttons_that_work(accounts: AccountServer) {
         let sets_tags = viewer.may_change || viewer.name == "writer";
         assert_eq!(html.contains(">Add a tag</button>"), sets_tags, "{}", viewer.name);
         assert_eq!(html.contains(">Remove tag</button>"), viewer.may_change, "{}", viewer.name);
-        assert_eq!(html.contains("/-/delete?digest="), viewer.may_change, "{}", viewer.name);
+        assert_eq!(html.contains("/-/deletion-plan"), viewer.may_change, "{}", viewer.name);
         let list = viewer.browser.open(&format!("/console/{IMAGE}")).await;
         assert_eq!(list.contains(">Delete the selected<"), viewer.may_change, "{}", viewer.name);
     }

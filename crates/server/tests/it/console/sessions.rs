@@ -2,7 +2,7 @@
 
 use super::{Browser, PASSWORD};
 use crate::util::people::token_of;
-use crate::util::{AccountServer, TestServer, on_both};
+use crate::util::{AccountServer, Backend, TestServer, on_both};
 
 const ALICE: &str = "alice@example.com";
 const SIGN_IN: &str = "/console/-/sign-in";
@@ -13,6 +13,7 @@ on_both![
     sessions_are_listed_and_ended,
     a_session_ends_with_the_person,
     wrong_passwords_are_told,
+    a_network_waits_after_many_wrong_passwords,
     a_link_is_good_once,
     whoever_is_signed_out_comes_back
 ];
@@ -67,6 +68,31 @@ async fn a_session_ends_with_the_person(accounts: AccountServer) {
     alice.sign_in(ALICE, PASSWORD).await.expect_status(303);
     accounts.server.change_user("sign_out", ALICE).await;
     assert!(alice.get(YOU).await.header("location").starts_with(SIGN_IN));
+}
+
+async fn a_network_waits_after_many_wrong_passwords(backend: Backend) {
+    let server = TestServer::start_with(backend, |config| {
+        config.proxies = vec!["127.0.0.1".parse().expect("an address")];
+    })
+    .await;
+    server.clock.freeze();
+    Browser::signed_in(&server, ALICE).await;
+    let mut guesser = Browser::new(&server);
+    for n in 0..50 {
+        let email = format!("nobody-{n}@example.com");
+        guesser.sign_in(&email, PASSWORD).await.expect_status(403);
+    }
+    let refused = guesser.sign_in(ALICE, PASSWORD).await.expect_status(429);
+    assert_eq!(refused.header("retry-after"), "10");
+    let text = refused.text();
+    assert!(
+        text.contains("Too many sign-ins come from your network. Try again in 10 s."),
+        "{text}"
+    );
+    assert!(text.contains("name=\"password\""), "the form is there for the next try: {text}");
+    let mut elsewhere = Browser::new(&server);
+    elsewhere.client = elsewhere.client.with_header("x-forwarded-for", "192.0.2.7");
+    elsewhere.sign_in(ALICE, PASSWORD).await.expect_status(303);
 }
 
 async fn wrong_passwords_are_told(server: TestServer) {

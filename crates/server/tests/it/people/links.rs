@@ -21,7 +21,7 @@ on_both![
 /// Asserts that a link leads nowhere, whichever way it is used.
 async fn expect_unusable(process: &OtherProcess, token: &str) {
     let asked = process.identity.password_link(token).await.expect_err("not good");
-    let set = process.identity.set_password(token, "another long password").await;
+    let set = process.identity.set_password(token, "another long password", None).await;
     for error in [asked, set.expect_err("not good")] {
         assert!(matches!(error, PasswordLinkError::Unusable), "{error}");
         assert_eq!(
@@ -40,10 +40,13 @@ async fn a_link_is_good_once(server: TestServer) {
     }
     refusal(process.try_to_sign_in(ALICE, PASSWORD).await);
     // Of several uses at the same time, one counts.
-    let uses = (0..4).map(|n| {
-        let (identity, token) = (process.identity.clone(), token.clone());
-        async move { identity.set_password(&token, &format!("long password number {n}")).await }
-    });
+    let uses =
+        (0..4).map(|n| {
+            let (identity, token) = (process.identity.clone(), token.clone());
+            async move {
+                identity.set_password(&token, &format!("long password number {n}"), None).await
+            }
+        });
     let outcomes = futures_util::future::join_all(uses).await;
     let set: Vec<_> = (0..4).filter(|n| outcomes[*n].is_ok()).collect();
     assert_eq!(set.len(), 1, "{outcomes:?}");
@@ -102,7 +105,7 @@ async fn passwords_that_may_not_be_set_leave_the_link(server: TestServer) {
         (&"x".repeat(201), PasswordProblem::TooLong),
         ("Alice@example.com", PasswordProblem::IsEmail),
     ] {
-        let refused = process.identity.set_password(&token, password).await;
+        let refused = process.identity.set_password(&token, password, None).await;
         match refused.expect_err("it may not be set") {
             PasswordLinkError::Unacceptable(found) => assert_eq!(found, problem),
             error => panic!("{error}"),
@@ -110,7 +113,7 @@ async fn passwords_that_may_not_be_set_leave_the_link(server: TestServer) {
     }
     // Any characters will do, and all of them count.
     let password = format!("密码 🦀 {}é", " ".repeat(20));
-    process.identity.set_password(&token, &password).await.expect("set");
+    process.identity.set_password(&token, &password, None).await.expect("set");
     refusal(process.try_to_sign_in(ALICE, password.trim_end_matches('é')).await);
     process.try_to_sign_in(ALICE, &password).await.expect("signed in");
 }

@@ -11,6 +11,8 @@ on_both![
     an_address_is_good_in_any_case,
     wrong_passwords_delay_the_next_try,
     passwords_are_checked_a_few_at_a_time,
+    a_network_takes_a_part_of_the_places,
+    a_network_cannot_guess_at_many_accounts,
     a_password_that_was_replaced_is_wrong
 ];
 
@@ -94,11 +96,13 @@ async fn wrong_passwords_delay_the_next_try(server: TestServer) {
 /// People who do not exist take the same places, so that their answers cost the same work.
 async fn passwords_are_checked_a_few_at_a_time(server: TestServer) {
     let process = OtherProcess::start_with_person(&server, ALICE).await;
-    let emails: Vec<_> = (0..100).map(|n| format!("nobody-{n}@example.com")).collect();
-    let tries = emails.iter().map(|email| process.try_to_sign_in(email, PASSWORD));
+    let somebody = async |n: usize| {
+        let (email, address) = (format!("nobody-{n}@example.com"), format!("198.51.100.{n}"));
+        refusal(process.identity.sign_in(request(&email, PASSWORD, &address)).await)
+    };
     let (mut wrong, mut busy) = (0, 0);
-    for outcome in join_all(tries).await {
-        match refusal(outcome) {
+    for refused in join_all((0..100).map(&somebody)).await {
+        match refused {
             SignInError::Wrong => wrong += 1,
             SignInError::Busy => busy += 1,
             error => panic!("{error}"),
@@ -106,11 +110,63 @@ async fn passwords_are_checked_a_few_at_a_time(server: TestServer) {
     }
     assert!(wrong >= 36 && busy > 0, "{wrong} wrong, {busy} busy");
     // A try that was not looked at is no wrong one.
-    for email in &emails {
-        let refused = refusal(process.try_to_sign_in(email, PASSWORD).await);
+    for n in 0..100 {
+        let refused = somebody(n).await;
         assert!(matches!(refused, SignInError::Wrong), "{refused}");
     }
     process.sign_in(ALICE).await;
+}
+
+/// Whoever signs in from elsewhere still finds a place.
+async fn a_network_takes_a_part_of_the_places(server: TestServer) {
+    let process = OtherProcess::start_with_person(&server, ALICE).await;
+    let flood = (0..100).map(|n| {
+        let (identity, address) = (process.identity.clone(), format!("2001:db8::{n:x}"));
+        async move {
+            let email = format!("nobody-{n}@example.com");
+            identity.sign_in(request(&email, PASSWORD, &address)).await
+        }
+    });
+    let (flooded, signed_in) = tokio::join!(
+        join_all(flood),
+        process.identity.sign_in(request(ALICE, PASSWORD, "2001:db8:0:1::1"))
+    );
+    signed_in.expect("from another network");
+    let (mut wrong, mut delayed) = (0, 0);
+    for outcome in flooded {
+        match refusal(outcome) {
+            SignInError::Wrong => wrong += 1,
+            SignInError::NetworkDelayed { seconds: 1 } => delayed += 1,
+            error => panic!("{error}"),
+        }
+    }
+    assert!(wrong >= 9 && delayed > 0, "{wrong} wrong, {delayed} delayed");
+}
+
+async fn a_network_cannot_guess_at_many_accounts(server: TestServer) {
+    let process = OtherProcess::start_with_person(&server, ALICE).await;
+    server.clock.freeze();
+    let guess = async |email: &str, address: &str| {
+        process.identity.sign_in(request(email, PASSWORD, address)).await
+    };
+    for n in 0..50 {
+        let refused = refusal(guess(&format!("nobody-{n}@example.com"), "2001:db8::1").await);
+        assert!(matches!(refused, SignInError::Wrong), "{n}: {refused}");
+    }
+    // Nor is the right password looked at, from any address of the network.
+    for address in ["2001:db8::1", "2001:db8::2"] {
+        let refused = refusal(guess(ALICE, address).await);
+        assert!(matches!(refused, SignInError::NetworkDelayed { seconds: 10 }), "{refused}");
+    }
+    guess(ALICE, "2001:db8:0:1::1").await.expect("from another network");
+    server.clock.advance_seconds(10);
+    // The right password costs no try.
+    for _ in 0..3 {
+        guess(ALICE, "2001:db8::2").await.expect("the network has a try again");
+    }
+    refusal(guess("nobody@example.com", "2001:db8::1").await);
+    let refused = refusal(guess(ALICE, "2001:db8::1").await);
+    assert!(matches!(refused, SignInError::NetworkDelayed { seconds: 10 }), "{refused}");
 }
 
 async fn a_password_that_was_replaced_is_wrong(server: TestServer) {
