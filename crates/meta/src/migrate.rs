@@ -53,6 +53,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0022_history", sql: include_str!("../migrations/0022_history.sql") },
     Migration { name: "0023_counters", sql: include_str!("../migrations/0023_counters.sql") },
     Migration { name: "0024_bounds", sql: include_str!("../migrations/0024_bounds.sql") },
+    Migration {
+        name: "0025_blobs_by_digest",
+        sql: include_str!("../migrations/0025_blobs_by_digest.sql"),
+    },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

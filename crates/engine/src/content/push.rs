@@ -7,6 +7,7 @@ mod list_columns;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use meta::events::{self, EventAction};
@@ -156,9 +157,9 @@ impl RepoAccess<Push> {
     ) -> Result<PushedManifest, EngineError> {
         let NewManifest { manifest, annotations, digest, bytes, tags, expected } = new;
         self.engine.check_room(bytes.len() as u64).await?;
-        let config = self.read_image_config(&manifest).await;
+        let mut config = self.read_config_of_new(&manifest, &digest).await?;
         let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
-        let write = ManifestWrite {
+        let write = Arc::new(ManifestWrite {
             image: self.image.clone(),
             sizes: manifest.required_blob_sizes(),
             manifest,
@@ -168,17 +169,22 @@ impl RepoAccess<Push> {
             tags,
             expected,
             label,
-            config,
             now: self.engine.clock.now(),
-        };
-        let sizes = write.sizes.clone();
+        });
         self.confirm_permission().await?;
-        match self.engine.write(move |tx| write.run(tx)).await {
-            Ok(()) => Ok(PushedManifest { digest, subject }),
-            Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
-                Err(self.find_missing_content(sizes).await?)
+        loop {
+            let (running, read) = (write.clone(), config.clone());
+            match self.engine.write(move |tx| running.run(tx, read.as_ref())).await {
+                Ok(()) => return Ok(PushedManifest { digest, subject }),
+                // The version was deleted meanwhile, and is stored anew.
+                Err(EngineError::ManifestUnknown(_)) if config.is_none() => {
+                    config = self.read_config_of_new(&write.manifest, &digest).await?;
+                }
+                Err(EngineError::Database(error)) if error.kind() == ErrorKind::ForeignKey => {
+                    return Err(self.find_missing_content(write.sizes.clone()).await?);
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -216,7 +222,7 @@ impl RepoAccess<Push> {
 
 /// The transaction of one manifest PUT.
 struct ManifestWrite {
-    image: std::sync::Arc<ImageContext>,
+    image: Arc<ImageContext>,
     manifest: Manifest,
     annotations: String,
     /// The blobs that the manifest names, with the sizes that it states.
@@ -226,12 +232,15 @@ struct ManifestWrite {
     tags: Vec<Tag>,
     expected: ExpectedVersion,
     label: Option<AttachmentLabel>,
-    config: ImageConfig,
     now: i64,
 }
 
 impl ManifestWrite {
-    fn run(&self, tx: &mut Tx<'_>) -> Result<(), EngineError> {
+    /// Runs the transaction. `config` is that of a new version.
+    ///
+    /// # Errors
+    /// Fails with [`EngineError::ManifestUnknown`] without a config, if the image does not have the version.
+    fn run(&self, tx: &mut Tx<'_>, config: Option<&ImageConfig>) -> Result<(), EngineError> {
         let image = &self.image;
         let repository = &image.repository().id;
         image.check_live(tx)?;
@@ -246,40 +255,22 @@ impl ManifestWrite {
         if self.label.is_some() {
             self.check_attachable(tx, &package)?;
         }
-        let named: Vec<_> = self.manifest.named_content().collect();
-        let missing = MissingContent::in_repository(image.repository().allows_missing_content);
         let rows = ImageRows { repository, package: &package };
-        let content = FoundContent::look_up(tx, rows, &named, missing)?;
-        let inserted = self.insert_version(tx, rows, &content)?;
-        let target = match inserted {
-            Some(version) => {
-                content.check(&named)?;
-                let references: Vec<_> =
-                    named.iter().flat_map(|named| content.references(named)).collect();
-                let owner = ReferenceOwner { version: &version, repository, package: &package };
-                versions::insert_references(tx, owner, 0, &references)?;
-                change.version_stored(self.stored_version());
-                if versions::bind_manifest(tx, owner, &self.digest)? > 0 {
-                    change.decide_again(version);
-                }
-                children_of(&references).for_each(|child| change.decide_again(child));
-                self.record_push(tx)?;
-                if let Some(AttachmentLabel { id, namespace }) = &self.label
-                    && !attachments::insert(tx, repository, &version, id, namespace)?
-                {
-                    return Err(self.already_exists(id));
-                }
-                let untagged = self.stored_version().is_untagged;
-                TargetVersion {
-                    version_id: version,
-                    digest: self.digest.clone(),
-                    untagged: Some(untagged),
-                }
-            }
-            // Another request was faster.
+        let stored = match config {
+            Some(config) => self.store_version(tx, rows, config, &mut change)?,
+            None => None,
+        };
+        let target = match &stored {
+            Some(version) => TargetVersion {
+                version_id: *version,
+                digest: self.digest.clone(),
+                untagged: Some(self.stored_version().is_untagged),
+            },
+            // The image has it already, or another request was faster.
             None if self.label.is_some() => return Err(self.already_exists(&self.id_by_content())),
-            None => tags::find_target(tx, &package, &self.digest)?
-                .ok_or_else(|| EngineError::Internal("version vanished".into()))?,
+            None => tags::find_target(tx, &package, &self.digest)?.ok_or_else(|| {
+                EngineError::ManifestUnknown(Reference::Digest(self.digest.clone()))
+            })?,
         };
         let mut moved_tags = Vec::new();
         for tag in &self.tags {
@@ -289,10 +280,43 @@ impl ManifestWrite {
             }
         }
         change.record(tx)?;
-        if inserted.is_some() && moved_tags.is_empty() {
+        if stored.is_some() && moved_tags.is_empty() {
             moved_tags.push(None);
         }
         Ok(image.enqueue_insert(tx, &self.digest, &moved_tags, self.now)?)
+    }
+
+    /// Stores the version with everything that it names. Returns its id, or `None` if the image has it already.
+    fn store_version(
+        &self,
+        tx: &mut Tx<'_>,
+        rows: ImageRows<'_>,
+        config: &ImageConfig,
+        change: &mut ImageChange,
+    ) -> Result<Option<Id>, EngineError> {
+        let ImageRows { repository, package } = rows;
+        let named: Vec<_> = self.manifest.named_content().collect();
+        let missing = MissingContent::in_repository(self.image.repository().allows_missing_content);
+        let content = FoundContent::look_up(tx, rows, &named, missing)?;
+        let Some(version) = self.insert_version(tx, rows, &content, config)? else {
+            return Ok(None);
+        };
+        content.check(&named)?;
+        let references: Vec<_> = named.iter().flat_map(|named| content.references(named)).collect();
+        let owner = ReferenceOwner { version: &version, repository, package };
+        versions::insert_references(tx, owner, 0, &references)?;
+        change.version_stored(self.stored_version());
+        if versions::bind_manifest(tx, owner, &self.digest)? > 0 {
+            change.decide_again(version);
+        }
+        children_of(&references).for_each(|child| change.decide_again(child));
+        self.record_push(tx)?;
+        if let Some(AttachmentLabel { id, namespace }) = &self.label
+            && !attachments::insert(tx, repository, &version, id, namespace)?
+        {
+            return Err(self.already_exists(id));
+        }
+        Ok(Some(version))
     }
 
     /// Returns what the counters need to know of the version, once it is stored.
@@ -340,12 +364,12 @@ impl ManifestWrite {
         tx: &mut Tx<'_>,
         rows: ImageRows<'_>,
         content: &FoundContent,
+        config: &ImageConfig,
     ) -> Result<Option<Id>, MetaError> {
         let columns = ListColumns::new(&self.manifest, content, self.bytes.len() as u64);
-        let own_platform =
-            PlatformSummary::list_to_json(self.config.platform.clone().map(|platform| {
-                PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
-            }));
+        let own_platform = PlatformSummary::list_to_json(config.platform.clone().map(|platform| {
+            PlatformSummary { digest: None, media_type: None, platform: Some(platform) }
+        }));
         versions::insert(
             tx,
             &NewVersion {
@@ -359,7 +383,7 @@ impl ManifestWrite {
                 subject: self.manifest.subject.as_ref().map(|subject| &subject.digest),
                 annotations: &self.annotations,
                 platforms: columns.platforms.as_deref().unwrap_or(&own_platform),
-                built_at: self.config.created,
+                built_at: config.created,
                 is_untagged: self.stored_version().is_untagged,
                 now: self.now,
             },

@@ -4,10 +4,10 @@ use super::{NOW, TestDatabase, add_manifest, ensure_image, on_each};
 use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
-    complete_list, day_counts, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
-    packages, projects, repositories, repository_summaries, revoked_tokens, rules, search, secrets,
-    sessions, tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas,
-    users, versions,
+    complete_list, day_counts, files, gc_queue, image_counters, image_summaries, images,
+    operations, outbox, packages, projects, repositories, repository_summaries, revoked_tokens,
+    rules, search, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags,
+    upstreams, usage, usage_deltas, users, versions,
 };
 
 /// Checks a statement that sorts a bounded number of rows for each row of its list.
