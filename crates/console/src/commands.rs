@@ -90,6 +90,6 @@ pub(crate) fn compare(
 
 /// Returns the command that lists the images whose names contain a text.
 pub(crate) fn find_images(request: &ConsoleRequest, text: &ImageName) -> String {
-    let url = format!("{}/v2/_catalog?n=1000", request.own_url);
+    let url = format!("{}/v2/_catalog?n=1000", request.address.url);
     format!("{} '{url}' | jq -r '.repositories[]' | grep -F -- {text}", request.curl())
 }

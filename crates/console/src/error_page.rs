@@ -47,8 +47,8 @@ impl ConsoleError {
                 (StatusCode::FORBIDDEN, t.forbidden(), t.forbidden_hint().to_owned(), code)
             }
             Self::OtherHost => {
-                let text = (t.other_host)(&request.address.url);
-                (StatusCode::MISDIRECTED_REQUEST, t.refused, text, String::new())
+                let text = t.other_host(&request.address.url);
+                (StatusCode::MISDIRECTED_REQUEST, t.refused(), text, String::new())
             }
             Self::Csrf(error) => {
                 (StatusCode::FORBIDDEN, t.refused(), error.to_string(), String::new())
@@ -66,8 +66,8 @@ impl ConsoleError {
                 (StatusCode::TOO_MANY_REQUESTS, t.refused(), t.too_many().to_owned(), String::new())
             }
             Self::NetworkDelayed { seconds } => {
-                let text = (t.network_waits)(seconds);
-                (StatusCode::TOO_MANY_REQUESTS, t.refused, text, String::new())
+                let text = t.network_waits(seconds);
+                (StatusCode::TOO_MANY_REQUESTS, t.refused(), text, String::new())
             }
             Self::Internal(text) => {
                 tracing::error!("a page of the console failed: {text}");

@@ -116,7 +116,7 @@ struct Comparison {
 
 impl Comparison {
     /// Compares two versions. This takes long for long manifests and configs.
-    fn of(a: &VersionContent, b: &VersionContent, texts: &Texts) -> Self {
+    fn of(a: &VersionContent, b: &VersionContent, texts: Texts) -> Self {
         let (layers_a, layers_b) = (layers_of(a), layers_of(b));
         let in_a: BTreeSet<&Digest> = layers_a.iter().map(|layer| &layer.digest).collect();
         let in_b: BTreeSet<&Digest> = layers_b.iter().map(|layer| &layer.digest).collect();
@@ -160,7 +160,7 @@ fn layer_row(layer: &Descriptor) -> LayerRow {
 }
 
 /// Returns the settings, variables and labels that differ.
-fn changed_settings(a: &VersionContent, b: &VersionContent, texts: &Texts) -> Vec<ChangedSetting> {
+fn changed_settings(a: &VersionContent, b: &VersionContent, texts: Texts) -> Vec<ChangedSetting> {
     let config = |content: &VersionContent| {
         ImageConfiguration::parse(content.config.as_deref().unwrap_or_default()).named_values(texts)
     };

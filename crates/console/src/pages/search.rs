@@ -37,7 +37,7 @@ pub(crate) async fn show(request: &ConsoleRequest) -> Result<Response, ConsoleEr
     let target = SearchTarget::parse(&wanted);
     let listed = match &target {
         Some(target) => request.engine().search(request.caller(), target.clone(), start).await?,
-        None => ListPage { entries: Vec::new(), next: None },
+        None => ListPage { entries: Vec::new(), first: None, next: None },
     };
     let found = listed.entries.into_iter().map(|name| found_image(request, name, target.as_ref()));
     let found: Vec<FoundImage> = found.collect();
