@@ -52,6 +52,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { name: "0022_history", sql: include_str!("../migrations/0022_history.sql") },
     Migration { name: "0023_counters", sql: include_str!("../migrations/0023_counters.sql") },
+    Migration { name: "0026_roles", sql: include_str!("../migrations/0026_roles.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

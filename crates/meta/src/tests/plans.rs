@@ -5,9 +5,9 @@ use crate::gc_queue::ReviewKind;
 use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
     complete_list, files, gc_queue, image_counters, image_summaries, images, operations, outbox,
-    packages, repositories, repository_summaries, revoked_tokens, rules, search, secrets, sessions,
-    tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas, users,
-    versions,
+    packages, repositories, repository_summaries, revoked_tokens, roles, rules, search, secrets,
+    sessions, tag_history, tag_table, tags, uploads, upstream_tags, upstreams, usage, usage_deltas,
+    users, versions,
 };
 
 /// Checks a statement that sorts a bounded number of rows for each row of its list.
@@ -136,6 +136,8 @@ on_each! {
         check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
         check(db, secrets::USERS_SQL, &[text, text, limit]).await;
         check(db, users::LIST_SQL, &[text, limit]).await;
+        check(db, roles::LIST_SQL, &[text, text, limit, limit]).await;
+        check(db, roles::DELETED_BEFORE_SQL, &[limit]).await;
         check(db, users::EXPIRED_LINKS_SQL, &[limit]).await;
         check(db, sessions::LIST_SQL, &[id, limit]).await;
         for sql in sessions::ENDED_SQL {
