@@ -62,8 +62,22 @@ accounts_come_and_go() {
   expect_refused NOT_FOUND gcloud iam service-accounts describe "$email"
   gcloud iam roles describe roles/artifactregistry.writer --format='value(includedPermissions)' |
     grep artifactregistry.repositories.uploadArtifacts
-  expect_refused UNIMPLEMENTED gcloud iam roles create own --project=team-one \
-    --permissions=artifactregistry.repositories.get --title=Own
+}
+# clients/gcloud/roles.sh has the other commands on custom roles.
+custom_role_of_the_page() {
+  local member
+  member=serviceAccount:$(email_of writer-account)
+  run_page "Custom roles" create
+  run_page "Custom roles" add-iam-policy-binding
+  gcloud artifacts repositories get-iam-policy images --location=us-west1 --format='value(bindings.role)' |
+    grep projects/team-one/roles/newImages
+  run_page "Custom roles" add-permissions
+  run_page "Custom roles" "roles describe" | grep artifactregistry.tags.list
+  run_page "Custom roles" "roles list" | grep newImages
+  run_page "Custom roles" DISABLED | grep 'stage: DISABLED'
+  run_page "Custom roles" "roles delete" | grep 'deleted: true'
+  run_page "Custom roles" undelete
+  run_page "Custom roles" list-testable-permissions | grep artifactregistry.tags.update
 }
 projects_come_and_go() {
   gcloud projects create passing-project

@@ -1,6 +1,6 @@
 //! Makes a constant of each permission that a predefined role has, so that a name that no role knows does not compile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
@@ -9,31 +9,49 @@ fn main() {
     println!("cargo::rerun-if-changed=data/roles.txt");
     let data = fs::read_to_string("data/roles.txt").expect("the roles are part of the crate");
     let lines = data.lines().map(str::trim);
-    let permissions = lines.filter(|line| {
-        !line.is_empty() && !line.starts_with(['#', '+']) && !line.starts_with("role ")
-    });
-    let mut services: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
-    for permission in permissions {
-        let (service, rest) = permission.split_once('.').expect("a service, and what is done");
-        services.entry(service).or_default().insert(constant_name(rest), permission);
-    }
-    let mut code = String::new();
-    for (service, constants) in services {
-        writeln!(code, "/// The permissions of `{service}`.\npub mod {service} {{")
-            .expect("a String");
-        writeln!(code, "    use crate::permission::Permission;").expect("a String");
-        for (name, permission) in constants {
-            writeln!(code, "    /// `{permission}`.").expect("a String");
-            writeln!(
-                code,
-                "    pub const {name}: Permission = Permission::from_data({permission:?});"
-            )
-            .expect("a String");
-        }
-        code.push_str("}\n");
-    }
+    let permissions: BTreeSet<_> = lines
+        .filter(|line| {
+            !line.is_empty() && !line.starts_with(['#', '+']) && !line.starts_with("role ")
+        })
+        .collect();
+    let code = list_code(&permissions) + &constants_code(&permissions);
     let out = env::var_os("OUT_DIR").expect("cargo sets it");
     fs::write(Path::new(&out).join("permissions.rs"), code).expect("the folder is there");
+}
+
+/// The code of the list of all permissions, in byte order.
+fn list_code(permissions: &BTreeSet<&str>) -> String {
+    let mut code = format!(
+        "/// The number of permissions.\npub(crate) const COUNT: usize = {};\n\
+         /// All permissions, in byte order.\n\
+         pub(crate) const ALL: [crate::permission::Permission; COUNT] = [\n",
+        permissions.len()
+    );
+    for (number, permission) in permissions.iter().enumerate() {
+        writeln!(code, "    crate::permission::Permission::from_data({number}, {permission:?}),")
+            .expect("a String");
+    }
+    code.push_str("];\n");
+    code
+}
+
+/// The code of a module for each service, with a constant for each permission.
+fn constants_code(permissions: &BTreeSet<&str>) -> String {
+    let mut services: BTreeMap<&str, String> = BTreeMap::new();
+    for (number, permission) in permissions.iter().enumerate() {
+        let (service, rest) = permission.split_once('.').expect("a service, and what is done");
+        let (code, name) = (services.entry(service).or_default(), constant_name(rest));
+        writeln!(code, "    /// `{permission}`.").expect("a String");
+        writeln!(code, "    pub const {name}: Permission = super::ALL[{number}];")
+            .expect("a String");
+    }
+    let module = |(service, constants)| {
+        format!(
+            "/// The permissions of `{service}`.\npub mod {service} {{\n    \
+             use crate::permission::Permission;\n{constants}}}\n"
+        )
+    };
+    services.into_iter().map(module).collect()
 }
 
 /// `REPOSITORIES_UPLOAD_ARTIFACTS` of `repositories.uploadArtifacts`.

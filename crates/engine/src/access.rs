@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-use identity::{Authorized, Caller};
+use identity::{AuthorizationMode, Authorized, Caller};
 use meta::Tx;
 use meta::events::{self, EventAction, EventPlace};
 use meta::repositories::{self, RepositoryRow};
@@ -358,6 +358,24 @@ impl RepoAccess<Push> {
         let repository = Resource::Repository(self.image.repository_name.clone());
         self.engine.identity.admit(caller, self.permission, repository).await?;
         Ok(())
+    }
+
+    /// Returns whether the caller may move tags that exist. Not every role that pushes has this permission: a custom one
+    /// can be for new tags only. A remote repository stores what it fetches whoever reads. OAuth scopes do not count,
+    /// because those for pushes are older than the permission.
+    pub(crate) async fn may_move_tags(&self) -> Result<bool, EngineError> {
+        let caller = &self.image.caller;
+        if self.permission != artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS {
+            return Ok(true);
+        }
+        match caller.mode {
+            AuthorizationMode::Everything => Ok(true),
+            AuthorizationMode::Policies => {
+                let repository = Resource::Repository(self.image.repository_name.clone());
+                let (principal, permission) = (&caller.principal, artifactregistry::TAGS_UPDATE);
+                Ok(self.engine.identity.may_principal(principal, permission, &repository).await?)
+            }
+        }
     }
 
     /// Returns whether the caller may read another repository of the same project and location. The credential must

@@ -21,6 +21,7 @@ mod remote_config;
 mod repositories;
 mod repository_checks;
 mod repository_message;
+mod roles;
 mod rules;
 mod settings;
 mod status;

@@ -1,5 +1,6 @@
-//! Service accounts and their keys, projects, and the first owner.
+//! Service accounts and their keys, projects, custom roles, and the first owner.
 
+pub(crate) mod custom_roles;
 pub(crate) mod first_owner;
 pub(crate) mod projects;
 pub(crate) mod sealed_keys;

@@ -6,7 +6,7 @@
 //! - `credentials`: key files, JSON Web Tokens, the cryptographic library;
 //! - `policies`: the decision whether a caller has a permission, and its caches;
 //! - `tokens`: the registry's own tokens, their exchange and revocation, impersonation;
-//! - `accounts`: service accounts and their keys, projects, secrets, the first owner;
+//! - `accounts`: service accounts and their keys, projects, custom roles, secrets, the first owner;
 //! - `people`: people with a password, their sessions, the administrators of the settings.
 
 mod accounts;
@@ -23,6 +23,7 @@ mod policies;
 mod settings;
 mod tokens;
 
+pub use accounts::custom_roles::{CustomRole, CustomRoleChange, CustomRolePage, CustomRoleVersion};
 pub use accounts::first_owner::{FirstOwner, OPERATOR_PRINCIPAL, RestoredOwner};
 pub use accounts::projects::{NewProject, Project, ProjectList};
 pub use accounts::sealed_keys::{LostSeals, holds_sealed_keys};

@@ -5,3 +5,4 @@ pub(crate) mod cached;
 pub(crate) mod epoch_cache;
 pub(crate) mod evaluate;
 pub(crate) mod recent_grants;
+pub(crate) mod role_permissions;

@@ -84,11 +84,19 @@ pub enum EventAction {
     AddAdmin,
     /// The settings took the roles of an administrator from a member.
     RemoveAdmin,
+    /// A custom role was created.
+    CreateRole,
+    /// A custom role was changed.
+    UpdateRole,
+    /// A custom role was deleted. It can still be restored.
+    DeleteRole,
+    /// A deleted custom role was restored.
+    UndeleteRole,
 }
 
 impl EventAction {
     /// All kinds of changes.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::Create,
         Self::Update,
         Self::DeleteRepository,
@@ -127,6 +135,10 @@ impl EventAction {
         Self::EndSessions,
         Self::AddAdmin,
         Self::RemoveAdmin,
+        Self::CreateRole,
+        Self::UpdateRole,
+        Self::DeleteRole,
+        Self::UndeleteRole,
     ];
 
     /// Returns the name of the action in the database.
@@ -170,6 +182,10 @@ impl EventAction {
             Self::EndSessions => "end-sessions",
             Self::AddAdmin => "add-admin",
             Self::RemoveAdmin => "remove-admin",
+            Self::CreateRole => "create-role",
+            Self::UpdateRole => "update-role",
+            Self::DeleteRole => "delete-role",
+            Self::UndeleteRole => "undelete-role",
         }
     }
 

@@ -48,6 +48,7 @@ pub mod remote_fetches;
 pub mod repositories;
 pub mod repository_summaries;
 pub mod revoked_tokens;
+pub mod roles;
 pub mod rules;
 pub mod search;
 pub mod secrets;

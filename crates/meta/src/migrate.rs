@@ -57,6 +57,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0025_blobs_by_digest",
         sql: include_str!("../migrations/0025_blobs_by_digest.sql"),
     },
+    Migration { name: "0026_roles", sql: include_str!("../migrations/0026_roles.sql") },
 ];
 
 /// Runs the migrations that were not run yet. The caller holds a lock, so that no other process does the same.

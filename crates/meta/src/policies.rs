@@ -36,13 +36,10 @@ pub fn delete(tx: &mut Tx<'_>, resource: &str) -> Result<u64, MetaError> {
     tx.execute("DELETE FROM policies WHERE resource = ?1", params![resource])
 }
 
-/// Returns the policies that mention a member, with the names of their resources. This reads the whole table, so only
-/// rare calls may use it.
-pub fn list_mentioning(
-    tx: &mut Tx<'_>,
-    member: &str,
-) -> Result<Vec<(String, PolicyRow)>, MetaError> {
-    let pattern = format!("%\"{member}\"%");
+/// Returns the policies that mention a member or a role, and perhaps some that mention a similar one, with the names of
+/// their resources. This reads the whole table, so only rare calls may use it.
+pub fn list_mentioning(tx: &mut Tx<'_>, name: &str) -> Result<Vec<(String, PolicyRow)>, MetaError> {
+    let pattern = format!("%\"{name}\"%");
     tx.query(
         "SELECT resource, bindings, etag FROM policies WHERE bindings LIKE ?1",
         params![pattern.as_str()],

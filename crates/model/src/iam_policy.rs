@@ -1,10 +1,10 @@
-//! IAM policies, which bind members to roles, and so allow permissions to principals.
+//! IAM policies, which bind members to roles. Permissions are asked of an
+//! [`EffectivePolicy`](crate::effective_policy::EffectivePolicy).
 
 use serde::{Deserialize, Serialize};
 
-use crate::permission::Permission;
-use crate::principal::{PolicyMember, Principal, PrincipalError};
-use crate::role::{self, PredefinedRole};
+use crate::principal::{PolicyMember, PrincipalError};
+use crate::role::RoleName;
 
 /// The largest number of members in one policy, as in Google's IAM.
 const MAX_MEMBERS: usize = 1_500;
@@ -12,7 +12,7 @@ const MAX_MEMBERS: usize = 1_500;
 /// The reasons why a policy is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// The role is not a predefined one.
+    /// The name is neither of a predefined role nor of a custom one.
     #[error("bindings[{position}].role: Role {role} is not supported for this resource.")]
     Role {
         /// The position of the binding.
@@ -44,7 +44,7 @@ pub enum PolicyError {
         /// The member: `allUsers` or `allAuthenticatedUsers`.
         member: PolicyMember,
         /// The name of the role.
-        role: &'static str,
+        role: String,
     },
     /// The policy has more than 1,500 members.
     #[error("bindings: a policy names at most {MAX_MEMBERS} members")]
@@ -58,7 +58,7 @@ pub enum PolicyError {
 #[derive(Debug, Clone)]
 pub struct RoleBinding {
     /// The role.
-    pub role: &'static PredefinedRole,
+    pub role: RoleName,
     /// The members, sorted and each only once.
     pub members: Vec<PolicyMember>,
 }
@@ -92,25 +92,28 @@ impl IamPolicy {
             if binding.has_condition {
                 return Err(PolicyError::Condition { position });
             }
-            let role = role::find_role(&binding.role).ok_or_else(|| PolicyError::Role {
+            let role = RoleName::parse(&binding.role).ok_or_else(|| PolicyError::Role {
                 position,
                 role: binding.role.chars().take(100).collect(),
             })?;
             for member in &binding.members {
                 let member: PolicyMember =
                     member.parse().map_err(|problem| PolicyError::Member { position, problem })?;
-                if member.is_public() && !may_be_public(role) {
-                    return Err(PolicyError::Public { position, member, role: role.name });
+                if member.is_public() && !may_be_public(&role) {
+                    let role = role.as_str().to_owned();
+                    return Err(PolicyError::Public { position, member, role });
                 }
-                policy.bind(role, member);
+                policy.bind(role.clone(), member);
             }
         }
         Ok(policy)
     }
 
     /// Gives a role to a member.
-    pub fn bind(&mut self, role: &'static PredefinedRole, member: PolicyMember) {
-        let position = match self.bindings.iter().position(|own| own.role.name == role.name) {
+    pub fn bind(&mut self, role: impl Into<RoleName>, member: PolicyMember) {
+        let role = role.into();
+        let is_same = |own: &RoleBinding| own.role.as_str() == role.as_str();
+        let position = match self.bindings.iter().position(is_same) {
             Some(position) => position,
             None => {
                 self.bindings.push(RoleBinding { role, members: Vec::new() });
@@ -133,15 +136,22 @@ impl IamPolicy {
 
     /// Takes a role from a member. A binding without members is deleted.
     pub fn unbind_role(&mut self, role: &str, member: &PolicyMember) {
-        for binding in self.bindings.iter_mut().filter(|binding| binding.role.name == role) {
+        for binding in self.bindings.iter_mut().filter(|binding| binding.role.as_str() == role) {
             binding.members.retain(|own| own != member);
         }
         self.bindings.retain(|binding| !binding.members.is_empty());
     }
 
+    /// Deletes the binding of a role. Returns whether there was one.
+    pub fn delete_binding(&mut self, role: &str) -> bool {
+        let before = self.bindings.len();
+        self.bindings.retain(|binding| binding.role.as_str() != role);
+        self.bindings.len() < before
+    }
+
     /// Returns whether a member has a role by name, and not as one of a set of principals.
     pub fn has_member(&self, role: &str, member: &PolicyMember) -> bool {
-        let mut bindings = self.bindings.iter().filter(|binding| binding.role.name == role);
+        let mut bindings = self.bindings.iter().filter(|binding| binding.role.as_str() == role);
         bindings.any(|binding| binding.members.contains(member))
     }
 
@@ -151,24 +161,20 @@ impl IamPolicy {
         if members > MAX_MEMBERS { Err(PolicyError::TooManyMembers) } else { Ok(()) }
     }
 
-    /// Returns whether this policy allows a permission to a principal. The policies of other resources may allow it
-    /// too.
-    pub fn allows(&self, principal: &Principal, permission: Permission) -> bool {
-        self.bindings.iter().any(|binding| {
-            binding.role.has_permission(permission)
-                && binding.members.iter().any(|member| member.includes(principal))
-        })
-    }
-
     /// Returns the bindings, one for each role.
     pub fn bindings(&self) -> &[RoleBinding] {
         &self.bindings
     }
 
+    /// Returns the bindings, one for each role.
+    pub fn into_bindings(self) -> Vec<RoleBinding> {
+        self.bindings
+    }
+
     /// Returns the policy as the JSON text that the database stores.
     pub fn to_json(&self) -> String {
         let raw = |binding: &RoleBinding| UncheckedBinding {
-            role: binding.role.name.to_owned(),
+            role: binding.role.as_str().to_owned(),
             members: binding.members.iter().map(PolicyMember::to_string).collect(),
             has_condition: false,
         };
@@ -185,16 +191,21 @@ impl IamPolicy {
 }
 
 /// Returns whether a role may be given to everybody. These are the roles of Artifact Registry, except those that allow
-/// to set a policy: with such a role, everybody could give roles to others.
-fn may_be_public(role: &PredefinedRole) -> bool {
-    role.name.starts_with("roles/artifactregistry.")
-        && !role.permissions().iter().any(|held| held.as_str().ends_with(".setIamPolicy"))
+/// to set a policy: with such a role, everybody could give roles to others. A custom role may get any permission later.
+fn may_be_public(role: &RoleName) -> bool {
+    match role {
+        RoleName::Predefined(role) => {
+            role.name.starts_with("roles/artifactregistry.")
+                && !role.permissions().iter().any(|held| held.as_str().ends_with(".setIamPolicy"))
+        }
+        RoleName::Custom(_) => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::permissions::artifactregistry;
+    use crate::role;
 
     fn binding(role: &str, members: &[&str]) -> UncheckedBinding {
         UncheckedBinding {
@@ -202,29 +213,6 @@ mod tests {
             members: members.iter().map(|member| (*member).to_owned()).collect(),
             has_condition: false,
         }
-    }
-
-    #[test]
-    fn permissions_of_a_policy() {
-        let policy = IamPolicy::new(&[
-            binding("roles/artifactregistry.reader", &["allUsers"]),
-            binding("roles/artifactregistry.writer", &["user:a@example.com"]),
-        ])
-        .expect("valid");
-        let check = |principal: &str, permission: Permission, expected: bool| {
-            let principal: Principal = principal.parse().expect("valid");
-            assert_eq!(policy.allows(&principal, permission), expected, "{principal} {permission}");
-        };
-        check("allUsers", artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS, true);
-        check("allUsers", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
-        check("user:a@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, true);
-        check("user:b@example.com", artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS, false);
-        check("user:a@example.com", artifactregistry::REPOSITORIES_DELETE_ARTIFACTS, false);
-        let nothing = IamPolicy::default();
-        assert!(
-            !nothing
-                .allows(&Principal::Anonymous, artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS)
-        );
     }
 
     #[test]
@@ -272,6 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn a_custom_role_is_bound_by_its_name() {
+        let own = "projects/p/roles/own";
+        let mut policy = IamPolicy::new(&[
+            binding(own, &["user:a@example.com"]),
+            binding("roles/viewer", &["user:a@example.com"]),
+        ])
+        .expect("valid");
+        assert_eq!(IamPolicy::from_json(&policy.to_json()).expect("valid").bindings().len(), 2);
+        assert!(policy.has_member(own, &"user:a@example.com".parse().expect("valid")));
+        assert!(policy.delete_binding(own) && !policy.delete_binding(own));
+        assert_eq!(policy.bindings().len(), 1);
+    }
+
+    #[test]
     fn a_policy_that_grows_too_large_is_noticed() {
         let mut policy = IamPolicy::default();
         let role = role::find_role("roles/viewer").expect("predefined");
@@ -287,12 +289,20 @@ mod tests {
         let refused = |binding: UncheckedBinding| {
             IamPolicy::new(&[binding]).expect_err("not valid").to_string()
         };
-        assert!(refused(binding("roles/none", &[])).contains("Role roles/none is not supported"));
+        for role in ["roles/none", "projects/p/roles/x", "organizations/2/roles/own"] {
+            let text = refused(binding(role, &[]));
+            assert!(text.contains(&format!("Role {role} is not supported")), "{text}");
+        }
         assert!(refused(binding("roles/viewer", &["nobody"])).contains("bindings[0].members"));
         let conditional = UncheckedBinding { has_condition: true, ..binding("roles/viewer", &[]) };
         assert!(refused(conditional).contains("condition"));
         for everybody in ["allUsers", "allAuthenticatedUsers"] {
-            for role in ["roles/owner", "roles/viewer", "roles/artifactregistry.admin"] {
+            for role in [
+                "roles/owner",
+                "roles/viewer",
+                "roles/artifactregistry.admin",
+                "projects/p/roles/own",
+            ] {
                 assert!(refused(binding(role, &[everybody])).contains(everybody), "{role}");
             }
             let reader = binding("roles/artifactregistry.reader", &[everybody]);

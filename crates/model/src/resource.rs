@@ -101,14 +101,16 @@ impl fmt::Display for Resource {
 impl FromStr for Resource {
     type Err = ResourceError;
 
-    /// Parses the name of a resource, or of something in it. Permissions on an image are checked on its repository, and
-    /// those on a key on its service account.
+    /// Parses the name of a resource, or of something in it. Permissions on an image are checked on its repository,
+    /// those on a key on its service account, and those on a role on its project or on the organization.
     ///
     /// The project before a service account is ignored: gcloud sends `-` or its default project there, and the address
     /// of the account names the right project.
     fn from_str(text: &str) -> Result<Self, ResourceError> {
         let unknown = || ResourceError::Unknown(text.chars().take(200).collect());
-        if text == ORGANIZATION_NAME {
+        if let Some(rest) = text.strip_prefix(ORGANIZATION_NAME)
+            && (rest.is_empty() || rest.starts_with("/roles/"))
+        {
             return Ok(Self::Organization);
         }
         let mut parts = text.split('/');
@@ -116,7 +118,7 @@ impl FromStr for Resource {
             return Err(unknown());
         };
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (None, ..) | (Some("projectSettings" | "services"), ..) => {
+            (None, ..) | (Some("projectSettings" | "services" | "roles"), ..) => {
                 Ok(Self::Project(project.parse()?))
             }
             (Some("serviceAccounts"), Some(account), ..) => {
@@ -151,6 +153,10 @@ mod tests {
     fn names() {
         check("organizations/1", "organizations/1");
         check("organizations/2", "none");
+        check("organizations/1/roles/own", "organizations/1");
+        check("organizations/1/other", "none");
+        check("organizations/10", "none");
+        check("projects/p/roles/own", "projects/p");
         check("projects/p", "projects/p");
         check("projects/example.com:p", "projects/example.com:p");
         check("projects/P", "none");

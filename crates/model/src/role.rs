@@ -1,113 +1,107 @@
-//! The predefined roles and their permissions, as listed in `data/roles.txt`.
+//! The predefined roles and their permissions, as listed in `data/roles.txt`, and the names of all roles.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::LazyLock;
 
-use crate::permission::{Permission, UnknownPermission};
+use crate::custom_role::CustomRoleName;
+use crate::permission::Permission;
+use crate::permission_set::PermissionSet;
 
-/// A predefined role. There are no other roles.
+/// A predefined role.
 #[derive(Debug)]
 pub struct PredefinedRole {
     /// The name in bindings, such as `roles/artifactregistry.reader`.
     pub name: &'static str,
     /// The name that people see, such as `Artifact Registry Reader`.
     pub title: &'static str,
-    permissions: Vec<Permission>,
+    permissions: PermissionSet,
 }
 
 impl PredefinedRole {
     /// Returns whether the role has the permission.
     pub fn has_permission(&self, permission: Permission) -> bool {
-        self.permissions.binary_search(&permission).is_ok()
+        self.permissions.contains(permission)
     }
 
-    /// Returns the role's permissions, in byte order.
-    pub fn permissions(&self) -> &[Permission] {
-        &self.permissions
+    /// Returns the role's permissions.
+    pub fn permissions(&self) -> PermissionSet {
+        self.permissions
     }
 }
 
-struct RoleTable {
-    roles: BTreeMap<&'static str, PredefinedRole>,
-    permissions: Vec<Permission>,
+/// The name of a role in a binding: a role that exists, or a custom one that may exist.
+#[derive(Debug, Clone)]
+pub enum RoleName {
+    /// A predefined role.
+    Predefined(&'static PredefinedRole),
+    /// A custom role, which is stored.
+    Custom(CustomRoleName),
 }
 
-static TABLE: LazyLock<RoleTable> =
-    LazyLock::new(|| parse_table(include_str!("../data/roles.txt")));
+impl RoleName {
+    /// Parses the name of a role. Returns `None` if no role can have this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match find_role(name) {
+            Some(role) => Some(Self::Predefined(role)),
+            None => name.parse().ok().map(Self::Custom),
+        }
+    }
 
-/// Returns the role of that name.
-pub fn find_role(name: &str) -> Option<&'static PredefinedRole> {
-    TABLE.roles.get(name)
-}
-
-/// Returns all predefined roles, sorted by name.
-pub fn all_roles() -> impl Iterator<Item = &'static PredefinedRole> {
-    TABLE.roles.values()
-}
-
-/// Returns the permissions of all roles, in byte order.
-pub fn all_permissions() -> &'static [Permission] {
-    &TABLE.permissions
-}
-
-impl FromStr for Permission {
-    type Err = UnknownPermission;
-
-    fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-        let all = all_permissions();
-        match all.binary_search_by(|known| known.as_str().cmp(text)) {
-            Ok(position) => Ok(all[position]),
-            Err(_) => Err(UnknownPermission(text.to_owned())),
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Predefined(role) => role.name,
+            Self::Custom(name) => name.as_str(),
         }
     }
 }
 
+impl From<&'static PredefinedRole> for RoleName {
+    fn from(role: &'static PredefinedRole) -> Self {
+        Self::Predefined(role)
+    }
+}
+
+static TABLE: LazyLock<BTreeMap<&'static str, PredefinedRole>> =
+    LazyLock::new(|| parse_table(include_str!("../data/roles.txt")));
+
+/// Returns the predefined role of that name.
+pub fn find_role(name: &str) -> Option<&'static PredefinedRole> {
+    TABLE.get(name)
+}
+
+/// Returns all predefined roles, sorted by name.
+pub fn all_roles() -> impl Iterator<Item = &'static PredefinedRole> {
+    TABLE.values()
+}
+
 /// Parses the data file, which is compiled into the program. An error in the file is a panic, which the tests find.
-fn parse_table(data: &'static str) -> RoleTable {
+fn parse_table(data: &'static str) -> BTreeMap<&'static str, PredefinedRole> {
     let mut roles: BTreeMap<&str, PredefinedRole> = BTreeMap::new();
-    let mut current: Option<PredefinedRole> = None;
+    let mut current = "";
     let lines =
         data.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in lines {
         if let Some(head) = line.strip_prefix("role ") {
             let (name, title) = head.split_once(' ').expect("a role's line has a title");
-            insert(&mut roles, current.take());
-            current = Some(PredefinedRole {
-                name,
-                title: title.trim_matches('"'),
-                permissions: Vec::new(),
-            });
+            let (title, permissions) = (title.trim_matches('"'), PermissionSet::default());
+            roles.insert(name, PredefinedRole { name, title, permissions });
+            current = name;
             continue;
         }
-        let role = current.as_mut().expect("permissions follow a role");
-        match line.strip_prefix("+ ") {
-            Some(other) => {
-                let other = roles.get(other).expect("a role that stands above");
-                role.permissions.extend_from_slice(&other.permissions);
-            }
-            None => role.permissions.push(Permission::from_data(line)),
-        }
+        let added: PermissionSet = match line.strip_prefix("+ ") {
+            Some(other) => roles.get(other).expect("a role that stands above").permissions,
+            None => [line.parse::<Permission>().expect("listed by build.rs")].into_iter().collect(),
+        };
+        let role = roles.get_mut(current).expect("permissions follow a role");
+        role.permissions.extend(added.iter());
     }
-    insert(&mut roles, current);
-    let mut permissions: Vec<_> =
-        roles.values().flat_map(|role| role.permissions.iter().copied()).collect();
-    permissions.sort_unstable();
-    permissions.dedup();
-    RoleTable { roles, permissions }
-}
-
-fn insert(roles: &mut BTreeMap<&'static str, PredefinedRole>, role: Option<PredefinedRole>) {
-    let Some(mut role) = role else { return };
-    role.permissions.sort_unstable();
-    role.permissions.dedup();
-    roles.insert(role.name, role);
+    roles
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::permissions::{artifactregistry, iam, resourcemanager};
 
     /// The published tables of Artifact Registry say how many permissions each role has.
     #[test]
@@ -126,10 +120,8 @@ mod tests {
             assert_eq!(role.permissions().len(), count, "{name}");
         }
         let editor = find_role("roles/editor").expect("predefined");
-        let of_registry = editor
-            .permissions()
-            .iter()
-            .filter(|held| held.as_str().starts_with("artifactregistry."));
+        let held = editor.permissions();
+        let of_registry = held.iter().filter(|held| held.as_str().starts_with("artifactregistry."));
         assert_eq!(of_registry.count(), 61);
     }
 
@@ -164,23 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn permissions_are_those_of_the_roles() {
-        for known in [
-            artifactregistry::REPOSITORIES_DOWNLOAD_ARTIFACTS,
-            artifactregistry::REPOSITORIES_UPLOAD_ARTIFACTS,
-            artifactregistry::REPOSITORIES_DELETE_ARTIFACTS,
-            artifactregistry::REPOSITORIES_CREATE_ON_PUSH,
-            artifactregistry::REPOSITORIES_GET,
-            resourcemanager::PROJECTS_GET,
-            iam::SERVICE_ACCOUNTS_GET_ACCESS_TOKEN,
-            iam::SERVICE_ACCOUNTS_IMPLICIT_DELEGATION,
-        ] {
-            assert_eq!(known.as_str().parse(), Ok(known));
+    fn every_permission_belongs_to_a_role() {
+        let of_roles: PermissionSet =
+            all_roles().flat_map(|role| role.permissions().iter().collect::<Vec<_>>()).collect();
+        assert!(of_roles.iter().eq(crate::permission::all_permissions().iter().copied()));
+    }
+
+    #[test]
+    fn names_of_roles() {
+        let parse = |name: &str| RoleName::parse(name).map(|role| role.as_str().to_owned());
+        for name in ["roles/viewer", "projects/p/roles/own", "organizations/1/roles/own"] {
+            assert_eq!(parse(name).as_deref(), Some(name));
         }
-        for unknown in
-            ["", "artifactregistry.repositories.downloadartifacts", "storage.objects.get"]
-        {
-            assert_eq!(unknown.parse::<Permission>(), Err(UnknownPermission(unknown.to_owned())));
+        for name in ["", "viewer", "roles/none", "projects/p/roles/", "organizations/2/roles/own"] {
+            assert_eq!(parse(name), None, "{name}");
         }
     }
 }

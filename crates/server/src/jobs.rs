@@ -1,5 +1,5 @@
-//! The background jobs: collection, cleanup, eviction, the scrub, webhooks, ended sessions, and storing what was counted
-//! in memory.
+//! The background jobs: collection, cleanup, eviction, the scrub, webhooks, ended sessions, deleted roles, and storing
+//! what was counted in memory.
 
 mod context;
 pub(crate) mod ticks;
@@ -33,6 +33,9 @@ const HISTORY_PERIOD: Duration = Duration::from_secs(3600);
 
 /// The interval at which sessions and links that ended by themselves are deleted.
 const SESSION_PERIOD: Duration = Duration::from_secs(60);
+
+/// The interval at which custom roles are looked for that were deleted long ago.
+const ROLE_PERIOD: Duration = Duration::from_secs(3600);
 
 /// The interval at which the files of the certificate are checked for changes.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(2);
@@ -93,6 +96,7 @@ pub(crate) fn start(
     jobs.every(eviction_period, evict);
     jobs.every(HISTORY_PERIOD, forget_history);
     jobs.every(SESSION_PERIOD, delete_ended_sessions);
+    jobs.every(ROLE_PERIOD, forget_deleted_roles);
     jobs.every(SCRUB_PERIOD, move |context| scrub(context, scrub_rate));
     if let Some(tls) = tls {
         set_certificate_expiry(&jobs.context.app, &tls);
@@ -216,6 +220,21 @@ async fn delete_ended_sessions(context: JobContext) {
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "ended sessions could not be deleted yet: {error}");
+                break;
+            }
+        }
+    }
+}
+
+/// Forgets custom roles whose ids are free again, with their bindings.
+async fn forget_deleted_roles(context: JobContext) {
+    let identity = context.app.engine.identity();
+    while !context.is_stopping() {
+        match identity.forget_deleted_role().await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                tracing::warn!(%error, "deleted roles could not be forgotten yet: {error}");
                 break;
             }
         }

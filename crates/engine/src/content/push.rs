@@ -168,6 +168,7 @@ impl RepoAccess<Push> {
             bytes,
             tags,
             expected,
+            may_move_tags: self.may_move_tags().await?,
             label,
             now: self.engine.clock.now(),
         });
@@ -230,6 +231,8 @@ struct ManifestWrite {
     digest: Digest,
     bytes: Bytes,
     tags: Vec<Tag>,
+    /// False if the caller may only create tags.
+    may_move_tags: bool,
     expected: ExpectedVersion,
     label: Option<AttachmentLabel>,
     now: i64,
@@ -274,7 +277,8 @@ impl ManifestWrite {
         };
         let mut moved_tags = Vec::new();
         for tag in &self.tags {
-            let to = TagMove { package: &package, tag, target: &target, now: self.now };
+            let (may_move, now) = (self.may_move_tags, self.now);
+            let to = TagMove { package: &package, tag, target: &target, may_move, now };
             if point_tag(tx, image, to, &mut change)? {
                 moved_tags.push(Some(tag.as_str()));
             }

@@ -22,6 +22,8 @@ pub(crate) struct TagMove<'a> {
     pub(crate) package: &'a Id,
     pub(crate) tag: &'a Tag,
     pub(crate) target: &'a TargetVersion,
+    /// False if the caller may only create tags.
+    pub(crate) may_move: bool,
     pub(crate) now: Micros,
 }
 
@@ -63,7 +65,8 @@ impl Engine {
                 let problem = format!("{} already exists", describe(&name));
                 return Err(EngineError::AlreadyExists(problem));
             }
-            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
+            let tag = &name.tag;
+            let to = TagMove { package: &package, tag, target: &target, may_move: true, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await
@@ -82,7 +85,8 @@ impl Engine {
         self.write(move |tx| {
             let (package, target) = find_version(tx, &image, &version)?;
             find_tag_target(tx, &package, &name)?;
-            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
+            let tag = &name.tag;
+            let to = TagMove { package: &package, tag, target: &target, may_move: true, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await
@@ -108,7 +112,8 @@ impl Engine {
             let version = VersionName { package: name.package.clone(), digest: digest.clone() };
             let (package, target) = find_version(tx, &image, &version)?;
             check_seen(tx, &package, &name, seen.as_ref())?;
-            let to = TagMove { package: &package, tag: &name.tag, target: &target, now };
+            let tag = &name.tag;
+            let to = TagMove { package: &package, tag, target: &target, may_move: true, now };
             point_tag_and_notify(tx, &image, to)
         })
         .await
@@ -235,12 +240,19 @@ pub(crate) fn point_tag(
     to: TagMove<'_>,
     change: &mut ImageChange,
 ) -> Result<bool, EngineError> {
-    let TagMove { package, tag, target, now } = to;
+    let TagMove { package, tag, target, may_move, now } = to;
     let current = tags::find(tx, package, tag.as_str())?;
     if current.as_ref().is_some_and(|current| current.digest == target.digest) {
         return Ok(false);
     }
     if let Some(current) = &current {
+        if !may_move {
+            return Err(EngineError::Denied {
+                permission: artifactregistry::TAGS_UPDATE,
+                resource: image.repository_name.to_string(),
+                anonymous: image.caller.is_anonymous(),
+            });
+        }
         check_mutable(tx, image, tag, &current.digest)?;
     }
     tags::set(tx, package, tag.as_str(), &target.version_id, now)?;

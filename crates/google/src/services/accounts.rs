@@ -1,10 +1,8 @@
-//! IAM: service accounts, their keys, and the predefined roles.
+//! IAM: service accounts and their keys. The methods about roles are in `roles`.
 
 use identity::{AccountChange, AccountKeyRow, AccountRow, Authorized, KeyKind, NewAccount};
-use model::role::{self, PredefinedRole as Predefined};
 use proto::google::iam::admin::v1::iam_server::Iam;
 use proto::google::iam::admin::v1::list_service_account_keys_request::KeyType;
-use proto::google::iam::admin::v1::role::RoleLaunchStage;
 use proto::google::iam::admin::v1::*;
 use proto::google::iam::v1::{
     GetIamPolicyRequest, Policy, SetIamPolicyRequest, TestIamPermissionsRequest,
@@ -13,8 +11,8 @@ use proto::google::iam::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    ApiServices, ListIdentity, admitted, bad_field, base_url, failed, names, page_size, timestamp,
-    trail,
+    ApiServices, ListIdentity, ServiceAnswer, admitted, bad_field, base_url, failed, names,
+    page_size, roles, timestamp, trail,
 };
 use model::permissions::iam;
 
@@ -249,52 +247,42 @@ impl Iam for ApiServices {
     async fn list_roles(
         &self,
         request: Request<ListRolesRequest>,
-    ) -> Result<Response<ListRolesResponse>, Status> {
-        let ListRolesRequest { parent, view, .. } = request.into_inner();
-        // A project or an organization has no roles of its own, because custom roles do not exist yet.
-        let found = role::all_roles().filter(|_| parent.is_empty());
-        let full = view == RoleView::Full as i32;
-        let roles = found.map(|found| role_message(found, full)).collect();
-        Ok(Response::new(ListRolesResponse { roles, next_page_token: String::new() }))
+    ) -> ServiceAnswer<ListRolesResponse> {
+        roles::list(self, request).await
     }
 
-    async fn get_role(&self, request: Request<GetRoleRequest>) -> Result<Response<Role>, Status> {
-        let name = request.into_inner().name;
-        match role::find_role(&name) {
-            Some(found) => Ok(Response::new(role_message(found, true))),
-            None => Err(Status::not_found(format!("The role named {name} was not found."))),
-        }
+    async fn get_role(&self, request: Request<GetRoleRequest>) -> ServiceAnswer<Role> {
+        roles::get(self, request).await
     }
 
-    async fn create_role(
-        &self,
-        _request: Request<CreateRoleRequest>,
-    ) -> Result<Response<Role>, Status> {
-        Err(Status::unimplemented(
-            "Custom roles are not made here yet; grant one of the predefined roles, which `gcloud iam roles list` shows.",
-        ))
+    async fn create_role(&self, request: Request<CreateRoleRequest>) -> ServiceAnswer<Role> {
+        roles::create(self, request).await
+    }
+
+    async fn update_role(&self, request: Request<UpdateRoleRequest>) -> ServiceAnswer<Role> {
+        roles::update(self, request).await
+    }
+
+    async fn delete_role(&self, request: Request<DeleteRoleRequest>) -> ServiceAnswer<Role> {
+        roles::delete(self, request).await
+    }
+
+    async fn undelete_role(&self, request: Request<UndeleteRoleRequest>) -> ServiceAnswer<Role> {
+        roles::undelete(self, request).await
     }
 
     async fn query_grantable_roles(
         &self,
         request: Request<QueryGrantableRolesRequest>,
-    ) -> Result<Response<QueryGrantableRolesResponse>, Status> {
-        let full = request.into_inner().view == RoleView::Full as i32;
-        let roles = role::all_roles().map(|found| role_message(found, full)).collect();
-        Ok(Response::new(QueryGrantableRolesResponse { roles, next_page_token: String::new() }))
+    ) -> ServiceAnswer<QueryGrantableRolesResponse> {
+        roles::list_grantable(self, request).await
     }
 
     async fn query_testable_permissions(
         &self,
-        _request: Request<QueryTestablePermissionsRequest>,
-    ) -> Result<Response<QueryTestablePermissionsResponse>, Status> {
-        let permission = |known: &model::permission::Permission| Permission {
-            name: known.as_str().to_owned(),
-            ..Permission::default()
-        };
-        let permissions = role::all_permissions().iter().map(permission).collect();
-        let next_page_token = String::new();
-        Ok(Response::new(QueryTestablePermissionsResponse { permissions, next_page_token }))
+        request: Request<QueryTestablePermissionsRequest>,
+    ) -> ServiceAnswer<QueryTestablePermissionsResponse> {
+        roles::list_permissions(self, request)
     }
 }
 
@@ -353,17 +341,6 @@ fn key(found: AccountKeyRow) -> ServiceAccountKey {
         valid_before_time: Some(timestamp(found.valid_before)),
         disabled: found.disabled,
         ..ServiceAccountKey::default()
-    }
-}
-
-fn role_message(found: &Predefined, full: bool) -> Role {
-    let permissions = found.permissions().iter().filter(|_| full);
-    Role {
-        name: found.name.to_owned(),
-        title: found.title.to_owned(),
-        included_permissions: permissions.map(|held| held.as_str().to_owned()).collect(),
-        stage: RoleLaunchStage::Ga as i32,
-        ..Role::default()
     }
 }
 

@@ -63,7 +63,7 @@ fn unchecked_binding(binding: Binding) -> UncheckedBinding {
 fn message(stored: &StoredPolicy) -> Message {
     let bindings = stored.policy.bindings().iter().filter(|binding| !binding.members.is_empty());
     let bindings = bindings.map(|binding| Binding {
-        role: binding.role.name.to_owned(),
+        role: binding.role.as_str().to_owned(),
         members: binding.members.iter().map(ToString::to_string).collect(),
         condition: None,
     });

@@ -34,7 +34,7 @@ fn methods_of_the_apis() {
         ),
         (
             "ADMIN_WRITE Always",
-            "CreateProject CreateRepository CreateRole CreateRule CreateServiceAccount CreateServiceAccountKey DeleteProject DeleteRepository DeleteRule DeleteServiceAccount DeleteServiceAccountKey DisableServiceAccount DisableServiceAccountKey EnableService EnableServiceAccount EnableServiceAccountKey PatchServiceAccount ResumeVirtualReader SetIamPolicy StopVirtualReader UndeleteServiceAccount UpdateProjectSettings UpdateRepository UpdateRule UpdateServiceAccount UpdateVPCSCConfig UploadServiceAccountKey",
+            "CreateProject CreateRepository CreateRole CreateRule CreateServiceAccount CreateServiceAccountKey DeleteProject DeleteRepository DeleteRole DeleteRule DeleteServiceAccount DeleteServiceAccountKey DisableServiceAccount DisableServiceAccountKey EnableService EnableServiceAccount EnableServiceAccountKey PatchServiceAccount ResumeVirtualReader SetIamPolicy StopVirtualReader UndeleteRole UndeleteServiceAccount UpdateProjectSettings UpdateRepository UpdateRole UpdateRule UpdateServiceAccount UpdateVPCSCConfig UploadServiceAccountKey",
         ),
         ("DATA_READ Always", "GenerateAccessToken GenerateIdToken SignBlob SignJwt"),
         (

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use model::iam_policy::IamPolicy;
+use model::effective_policy::EffectivePolicy;
 
 /// The policy of a resource, as it is in the cache.
 #[derive(Clone)]
 pub(crate) struct CachedPolicy {
-    pub(crate) policy: Arc<IamPolicy>,
+    pub(crate) policy: Arc<EffectivePolicy>,
     /// True if the resource is a project for which deletion was requested.
     pub(crate) is_project_deleted: bool,
 }

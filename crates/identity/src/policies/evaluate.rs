@@ -5,10 +5,12 @@ use std::sync::Arc;
 use meta::events::{self, EventAction};
 use meta::policies::{self, PolicyRow};
 use meta::{Id, Tx, accounts, epochs, repositories, users};
+use model::effective_policy::EffectivePolicy;
 use model::iam_policy::{IamPolicy, RoleBinding};
 use model::permission::Permission;
 use model::principal::{AccountEmail, PolicyMember, Principal};
 use model::resource::{ORGANIZATION_NAME, Resource};
+use model::role::RoleName;
 
 use crate::admitted::Authorized;
 use crate::caller::{AuthorizationMode, Caller};
@@ -16,6 +18,7 @@ use crate::credentials::account_key::KeyKind;
 use crate::error::IdentityError;
 use crate::identity::Identity;
 use crate::policies::cached::CachedPolicy;
+use crate::policies::role_permissions::{check_roles, granted_permissions};
 use model::permissions::resourcemanager;
 
 /// A policy, with the etag of this version of it.
@@ -106,8 +109,10 @@ impl Identity {
                 Some(id) => meta::projects::find(tx, id)?.is_some_and(|project| !project.active),
                 None => false,
             };
-            let policy = Arc::new(parse_stored(stored)?.policy);
-            Ok(CachedPolicy { policy, is_project_deleted })
+            let policy = parse_stored(stored)?.policy;
+            // The permissions of custom roles are kept with the policy: requests cost no more than by predefined roles.
+            let policy = EffectivePolicy::new(policy, |role| granted_permissions(tx, role))?;
+            Ok(CachedPolicy { policy: Arc::new(policy), is_project_deleted })
         });
         let loaded = loading.await?;
         self.policies.put(name, epoch, loaded.clone());
@@ -147,6 +152,7 @@ impl Identity {
                     "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.".to_owned(),
                 ));
             }
+            check_roles(tx, &resource, &policy, &stored.policy)?;
             check_members(tx, &policy, &stored.policy, admitted.caller().mode)?;
             write_policy(tx, &name, &policy, now)?;
             if resource == Resource::Organization {
@@ -223,7 +229,7 @@ fn check_members(
                     return unknown(format!("Service account {email} does not exist."));
                 }
                 (PolicyMember::User(email), AuthorizationMode::Policies)
-                    if !stored.has_member(binding.role.name, member)
+                    if !stored.has_member(binding.role.as_str(), member)
                         && users::find(tx, email)?.is_none() =>
                 {
                     return unknown(format!(
@@ -281,8 +287,15 @@ fn has_usable_key(tx: &mut Tx<'_>, email: &AccountEmail) -> Result<bool, Identit
     Ok(keys.iter().any(|key| KeyKind::of(key) == KeyKind::UserManaged && !key.disabled))
 }
 
+/// Returns whether members of the binding count as administrators. Those of a custom role do not: a later change of the
+/// role could leave nobody.
 fn makes_administrators(binding: &RoleBinding) -> bool {
-    binding.role.has_permission(resourcemanager::ORGANIZATIONS_SET_IAM_POLICY)
+    match &binding.role {
+        RoleName::Predefined(role) => {
+            role.has_permission(resourcemanager::ORGANIZATIONS_SET_IAM_POLICY)
+        }
+        RoleName::Custom(_) => false,
+    }
 }
 
 /// Refuses the transaction if nobody is left who can change the policy of the organization, as

@@ -6,7 +6,7 @@ use crate::{
     DatabaseLocation, Id, SqlParam, activity, attachments, blobs, cache_limits, cleanups,
     complete_list, day_counts, files, gc_queue, image_counters, image_summaries, images,
     operations, outbox, packages, projects, repositories, repository_summaries, revoked_tokens,
-    rules, search, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags,
+    roles, rules, search, secrets, sessions, tag_history, tag_table, tags, uploads, upstream_tags,
     upstreams, usage, usage_deltas, users, versions,
 };
 
@@ -137,6 +137,8 @@ on_each! {
         check(db, secrets::SEALED_SQL, &[id, limit, limit]).await;
         check(db, secrets::USERS_SQL, &[text, text, limit]).await;
         check(db, users::LIST_SQL, &[text, limit]).await;
+        check(db, roles::LIST_SQL, &[text, text, limit, limit]).await;
+        check(db, roles::DELETED_BEFORE_SQL, &[limit]).await;
         check(db, users::EXPIRED_LINKS_SQL, &[limit]).await;
         check(db, sessions::LIST_SQL, &[id, limit]).await;
         for sql in sessions::ENDED_SQL {

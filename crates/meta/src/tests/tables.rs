@@ -15,7 +15,7 @@ use crate::tags::TagChange;
 use crate::versions::{ImageAddress, ReferenceBinding, ReferrerRange};
 use crate::{
     Id, MetaError, Tx, epochs, events, gc_queue, leases, packages, repositories, revoked_tokens,
-    secrets, tags, usage, usage_deltas, versions,
+    roles, secrets, tags, usage, usage_deltas, versions,
 };
 
 /// Creates an image with the manifests `m0`, `m1`, …, which have no references.
@@ -306,6 +306,46 @@ on_each! {
             let all = events::list_after(tx, &parsed(&"0".repeat(32)), 10)?;
             assert_eq!(all.iter().map(|(_, event)| event.clone()).collect::<Vec<_>>(), written);
             assert_eq!(events::list_after(tx, &all[0].0, 1)?, all[1..2]);
+            Ok(())
+        }).await;
+    }
+
+    async fn a_deleted_role_keeps_its_id(db: &TestDatabase) {
+        db.write(|tx| {
+            let role = |id: &str| roles::RoleRow {
+                parent: "projects/p".to_owned(),
+                id: id.to_owned(),
+                title: "Own".to_owned(),
+                description: String::new(),
+                stage: "GA".to_owned(),
+                permissions: "[]".to_owned(),
+                etag: vec![1],
+                updated_at: NOW,
+                deleted_at: None,
+            };
+            let ids = |tx: &mut Tx<'_>, last: &str, deleted_after, limit| {
+                let found = roles::list(tx, "projects/p", last, deleted_after, limit)?;
+                Ok::<_, MetaError>(found.into_iter().map(|role| role.id).collect::<Vec<_>>())
+            };
+            for id in ["b", "a", "c"] {
+                assert!(roles::insert(tx, &role(id))?);
+                assert!(!roles::insert(tx, &role(id))?);
+            }
+            let changed = roles::RoleRow { deleted_at: Some(NOW), etag: vec![2], ..role("b") };
+            assert_eq!(roles::update(tx, &changed)?, 1);
+            assert_eq!(roles::update(tx, &role("none"))?, 0);
+            assert_eq!(roles::find(tx, "projects/p", "b")?, Some(changed.clone()));
+            assert_eq!(roles::find(tx, "projects/q", "b")?, None);
+            assert!(!roles::insert(tx, &role("b"))?);
+            assert_eq!(ids(tx, "", i64::MAX, 10)?, ["a", "c"]);
+            assert_eq!(ids(tx, "", NOW - 1, 10)?, ["a", "b", "c"]);
+            assert_eq!(ids(tx, "a", NOW - 1, 1)?, ["b"]);
+            assert_eq!(roles::count(tx, "projects/p", i64::MAX)?, 2);
+            assert_eq!(roles::count(tx, "projects/p", NOW - 1)?, 3);
+            assert_eq!(roles::find_deleted_before(tx, NOW - 1)?, None);
+            assert_eq!(roles::find_deleted_before(tx, NOW)?, Some(changed));
+            assert_eq!(roles::delete(tx, "projects/p", "b")?, 1);
+            assert_eq!(roles::find_deleted_before(tx, NOW)?, None);
             Ok(())
         }).await;
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_names;
+mod custom_roles;
 mod googles_paths;
 mod long_uploads;
 mod refusals;

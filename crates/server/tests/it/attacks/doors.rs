@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use google::AccessRule;
 use http::HeaderMap;
+use model::media_type::OCI_MANIFEST;
 use serde_json::{Value, json};
 
 use crate::util::accounts::{PROJECT, repositories_path};
@@ -13,20 +14,6 @@ use crate::util::google::repository_name;
 use crate::util::routes::{self, ResourceNames};
 use crate::util::wire::Http2Connection;
 use crate::util::{AccountServer, Client, GoogleClient, Image, on_both};
-
-/// An uploader that may not move tags needs a role of its own, and custom roles are not built. Until then nobody can
-/// try attack 9. The test asserts that every role that may upload may also move tags. Immutable tags are attack 12.
-#[test]
-fn attack_09_every_uploader_may_also_move_tags() {
-    let may = |role: &model::role::PredefinedRole, name: &str| {
-        role.has_permission(name.parse().expect("known"))
-    };
-    for role in model::role::all_roles() {
-        if may(role, "artifactregistry.repositories.uploadArtifacts") {
-            assert!(may(role, "artifactregistry.tags.update"), "{}", role.name);
-        }
-    }
-}
 
 /// Paths that need no credential, on purpose.
 const PUBLIC: [&str; 5] = ["/v2/token", "/token", "/introspect", "/revoke", "/oauth2/v3/certs"];
@@ -70,10 +57,49 @@ async fn create_tenant(accounts: &AccountServer, project: &str) -> (GoogleClient
 }
 
 on_both![
+    attack_09_an_uploader_moves_no_tags,
     attack_13_the_body_does_not_choose_the_resource,
     attack_13_children_under_another_parent_are_not_found,
     attack_15_nothing_is_open_by_accident
 ];
+
+/// A custom role may upload and not move tags. Whoever has it creates tags, pushes the same image again, and leaves every
+/// existing tag where it is.
+async fn attack_09_an_uploader_moves_no_tags(accounts: AccountServer) {
+    const PUSHES: [&str; 2] = [
+        "artifactregistry.repositories.downloadArtifacts",
+        "artifactregistry.repositories.uploadArtifacts",
+    ];
+    accounts.create_repository(PROJECT, "r1").await;
+    let (owner, path, project) = (&accounts.owner, "my-project/r1/image", "projects/my-project");
+    owner.create_role(project, "uploader", &PUSHES).await.expect_status(200);
+    let role = format!("{project}/roles/uploader");
+    let uploader = accounts.create_actor_with("uploader", (&role, project)).await;
+    let (old, new) = (Image::new(1), Image::new(2));
+    for tag in ["latest", "v1"] {
+        old.push(&owner.client, (path, tag)).await;
+    }
+    new.push(&uploader.client, (path, "new")).await;
+    old.push(&uploader.client, (path, "latest")).await;
+    let registry = uploader.registry_token(&["repository:my-project/r1/image:pull,push"]).await;
+    let by_registry = accounts.anonymous().with_token(&registry);
+    for tag in ["latest", "v1", "new"] {
+        let (other, expected) = if tag == "new" { (&old, &new) } else { (&new, &old) };
+        for client in [&uploader.client, &by_registry] {
+            let refused =
+                client.push_manifest((path, tag), OCI_MANIFEST, other.manifest.clone()).await;
+            let message = refused.oci_message();
+            refused.expect_oci_error("403 DENIED");
+            assert!(message.contains("artifactregistry.tags.update"), "{message}");
+        }
+        let now = owner.get(&format!("/v2/{path}/manifests/{tag}")).await.expect_status(200);
+        assert_eq!(now.header("docker-content-digest"), expected.digest(), "{tag}");
+    }
+    let permissions = [PUSHES[0], PUSHES[1], "artifactregistry.tags.update"];
+    let change = json!({ "includedPermissions": permissions });
+    owner.patch(&format!("/v1/{role}"), &change).await.expect_status(200);
+    new.push(&uploader.client, (path, "latest")).await;
+}
 
 /// The path decides, whatever the body or the query names. The permission is asked for the resource in the path.
 async fn attack_13_the_body_does_not_choose_the_resource(accounts: AccountServer) {

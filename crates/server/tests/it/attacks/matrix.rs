@@ -22,7 +22,7 @@ use crate::util::wire::{Http2Connection, bearer_headers};
 use crate::util::{AccountServer, Image, Reply, digest_of, on_both};
 
 /// The callers: a name, a role, and the member of the binding if it is not the caller.
-const CALLERS: [(&str, &str, &str); 17] = [
+const CALLERS: [(&str, &str, &str); 21] = [
     ("nobody", "", ""),
     ("stranger", "", ""),
     ("nobody", "roles/artifactregistry.reader", "allUsers"),
@@ -40,6 +40,24 @@ const CALLERS: [(&str, &str, &str); 17] = [
     ("key-admin", "roles/iam.serviceAccountKeyAdmin", ""),
     ("account-admin", "roles/iam.serviceAccountAdmin", ""),
     ("org-admin", "roles/resourcemanager.organizationAdmin", ""),
+    ("role-admin", "roles/iam.roleAdmin", ""),
+    ("custom-in-project", "projects/matrix-project/roles/matrix.Own", ""),
+    ("custom-everywhere", "organizations/1/roles/matrix.Own", ""),
+    ("custom-disabled", "organizations/1/roles/matrix.Disabled", ""),
+];
+
+/// The permissions of the custom roles, which no predefined role combines like this: they pull and delete, but do not
+/// push, and they work on accounts and roles, but do not list them.
+const CUSTOM_PERMISSIONS: [&str; 9] = [
+    "artifactregistry.repositories.downloadArtifacts",
+    "artifactregistry.repositories.deleteArtifacts",
+    "artifactregistry.repositories.setIamPolicy",
+    "artifactregistry.tags.delete",
+    "iam.roles.update",
+    "iam.serviceAccounts.get",
+    "iam.serviceAccounts.signBlob",
+    "resourcemanager.projects.get",
+    "resourcemanager.organizations.get",
 ];
 
 /// The resources on which the role is bound. `None` means no binding.
@@ -91,7 +109,7 @@ impl Matrix {
         accounts.owner.create_account(PROJECT, TARGET).await.expect_status(200);
         let wire = Http2Connection::connect(accounts.server.address).await;
         let (google, declared) = (cases::google_cases(), cases::declared_cases(&image));
-        let evaluator = Evaluator::new();
+        let evaluator = create_roles(&accounts).await;
         Self {
             accounts,
             evaluator,
@@ -344,6 +362,22 @@ impl Matrix {
     }
 }
 
+/// Creates the custom roles of the callers. Returns an evaluator that knows them.
+async fn create_roles(accounts: &AccountServer) -> Evaluator {
+    let mut evaluator = Evaluator::new();
+    for (_, name, _) in CALLERS {
+        let Some((parent, id)) = name.split_once("/roles/") else { continue };
+        accounts.owner.create_role(parent, id, &CUSTOM_PERMISSIONS).await.expect_status(200);
+        if id.ends_with("Disabled") {
+            accounts.owner.set_role_stage(name, "DISABLED").await;
+            evaluator.add_role(name, &[]);
+        } else {
+            evaluator.add_role(name, &CUSTOM_PERMISSIONS);
+        }
+    }
+    evaluator
+}
+
 on_both![attack_14_every_route_decides_as_the_second_evaluator];
 
 async fn attack_14_every_route_decides_as_the_second_evaluator(accounts: AccountServer) {
@@ -353,6 +387,9 @@ async fn attack_14_every_route_decides_as_the_second_evaluator(accounts: Account
         for relation in binding_relations() {
             let bound = relation.as_deref().filter(|_| !caller.role.is_empty());
             matrix.evaluator.forget_bindings();
+            if bound.is_some_and(|resource| !Evaluator::is_grantable(caller.role, resource)) {
+                continue;
+            }
             if let Some(resource) = bound {
                 matrix.evaluator.add_binding(resource, caller.role, &caller.member);
                 matrix.accounts.owner.grant_role(resource, caller.role, &caller.member).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::util::accounts::{ORGANIZATION, PROJECT, key_name, repositories_path};
 use crate::util::google::repository_name;
-use crate::util::{AccountServer, Reply, on_both};
+use crate::util::{AccountServer, GoogleClient, Reply, on_both};
 
 const READER: &str = "roles/artifactregistry.reader";
 const ADMIN: &str = "roles/artifactregistry.admin";
@@ -18,6 +18,8 @@ on_both![
     attack_20_the_last_administrator_stays,
     attack_20_an_owner_of_the_first_project_does_not_own_the_owner,
     attack_20_only_policy_administrators_grant_roles,
+    attack_20_only_role_administrators_change_roles,
+    attack_20_custom_roles_make_no_administrators,
     attack_21_output_only_fields_of_repositories_are_not_set,
     attack_21_output_only_fields_of_accounts_and_projects_are_not_set
 ];
@@ -152,6 +154,78 @@ async fn attack_20_only_policy_administrators_grant_roles(accounts: AccountServe
     // The owner of a repository owns nothing else.
     admin.get(&format!("/v1/{project}")).await.expect_google_error("403 PERMISSION_DENIED");
     admin.delete(&format!("/v1/{name}")).await.expect_status(200);
+}
+
+/// Whoever changes a role gives permissions to all who have it. The permissions on the roles of a project do not reach
+/// those of the organization or of another project, and a role that was made gives its author nothing.
+async fn attack_20_only_role_administrators_change_roles(accounts: AccountServer) {
+    const POWER: &str = "resourcemanager.projects.setIamPolicy";
+    const DENIED: &str = "403 PERMISSION_DENIED";
+    let (owner, project) = (&accounts.owner, format!("projects/{PROJECT}"));
+    owner.create_project("b-project").await.expect_status(200);
+    let parents = [project.as_str(), "projects/b-project", ORGANIZATION];
+    for parent in parents {
+        owner.create_role(parent, "own.role", &[]).await.expect_status(200);
+    }
+    let change = json!({ "includedPermissions": [POWER] });
+    let outcomes = async |who: &GoogleClient, parent: &str, id: &str| {
+        let role = format!("/v1/{parent}/roles/own.role");
+        [
+            who.get(&format!("/v1/{parent}/roles")).await.google_outcome(),
+            who.get(&role).await.google_outcome(),
+            who.create_role(parent, id, &[POWER]).await.google_outcome(),
+            who.patch(&role, &change).await.google_outcome(),
+            who.delete(&role).await.google_outcome(),
+            who.post(&format!("{role}:undelete"), &json!({})).await.google_outcome(),
+        ]
+    };
+    let nothing = [DENIED; 6];
+    let (reads, everything) = (["200", "200", DENIED, DENIED, DENIED, DENIED], ["200"; 6]);
+    for (id, role, on, expected) in [
+        ("stranger", "roles/artifactregistry.admin", project.as_str(), [nothing; 3]),
+        ("viewer", "roles/viewer", &project, [reads, nothing, nothing]),
+        ("editor", "roles/editor", &project, [reads, nothing, nothing]),
+        ("role-viewer", "roles/iam.roleViewer", &project, [reads, nothing, nothing]),
+        ("role-admin", "roles/iam.roleAdmin", &project, [everything, nothing, nothing]),
+        ("project-owner", "roles/owner", &project, [everything, nothing, nothing]),
+        ("org-viewer", "roles/iam.organizationRoleViewer", ORGANIZATION, [reads; 3]),
+        ("org-admin", "roles/iam.organizationRoleAdmin", ORGANIZATION, [everything; 3]),
+    ] {
+        let who = accounts.create_actor_with(id, (role, on)).await;
+        for (parent, expected) in parents.into_iter().zip(expected) {
+            let new = format!("by.{}", id.replace('-', "."));
+            assert_eq!(outcomes(&who, parent, &new).await, expected, "{id} below {parent}");
+        }
+        let own = json!({ "bindings": [
+            { "role": format!("{project}/roles/own.role"), "members": [who.member()] },
+        ] });
+        if role != "roles/owner" {
+            who.set_policy(&project, &own).await.expect_google_error(DENIED);
+        }
+    }
+}
+
+/// A custom role can have the permission to set the policy of the organization. But it could lose that permission, so
+/// that somebody with the predefined role has to be left.
+async fn attack_20_custom_roles_make_no_administrators(accounts: AccountServer) {
+    const POWER: &str = "resourcemanager.organizations.setIamPolicy";
+    let owner = &accounts.owner;
+    owner.create_role(ORGANIZATION, "own.admin", &[POWER]).await.expect_status(200);
+    let role = format!("{ORGANIZATION}/roles/own.admin");
+    let before = owner.get_policy(ORGANIZATION).await;
+    let only = json!({ "bindings": [{ "role": role, "members": [owner.member()] }] });
+    owner.set_policy(ORGANIZATION, &only).await.expect_google_error("400 FAILED_PRECONDITION");
+    assert_eq!(owner.get_policy(ORGANIZATION).await, before);
+    let helper = accounts.create_actor_with("helper", (&role, ORGANIZATION)).await;
+    let policy = owner.get_policy(ORGANIZATION).await;
+    helper.set_policy(ORGANIZATION, &policy).await.expect_status(200);
+    // Below a project, the same permission allows nothing.
+    let project = format!("projects/{PROJECT}");
+    owner.create_role(&project, "own.admin", &[POWER]).await.expect_status(200);
+    let local = format!("{project}/roles/own.admin");
+    let local = accounts.create_actor_with("local-helper", (&local, &project)).await;
+    let policy = owner.get_policy(ORGANIZATION).await;
+    local.set_policy(ORGANIZATION, &policy).await.expect_google_error("403 PERMISSION_DENIED");
 }
 
 async fn attack_21_output_only_fields_of_repositories_are_not_set(accounts: AccountServer) {

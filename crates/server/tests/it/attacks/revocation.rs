@@ -57,6 +57,7 @@ pub(super) async fn post_action(owner: &GoogleClient, action: &str) -> Reply {
 
 on_both![
     attack_19_a_revoked_role_is_lost_everywhere,
+    attack_19_a_disabled_or_deleted_role_is_lost_everywhere,
     attack_19_a_deleted_project_is_lost_everywhere,
     attack_19_a_disabled_account_is_refused_everywhere,
     attack_19_a_disabled_or_deleted_key_is_refused_everywhere,
@@ -86,6 +87,46 @@ async fn attack_19_a_revoked_role_is_lost_everywhere(accounts: AccountServer) {
     expect_status_everywhere(&everywhere, 403).await;
     accounts.owner.grant_role(&name, READER, &reader.member()).await;
     expect_status_everywhere(&everywhere, 200).await;
+}
+
+/// A custom role grants nothing while it is disabled or deleted, and not what was taken out of it.
+async fn attack_19_a_disabled_or_deleted_role_is_lost_everywhere(accounts: AccountServer) {
+    const PULL: &str = "artifactregistry.repositories.downloadArtifacts";
+    const LIST: &str = "artifactregistry.repositories.list";
+    accounts.create_repository(PROJECT, "r1").await;
+    Image::new(1).push(&accounts.owner.client, (IMAGE, "latest")).await;
+    let (owner, second) = (&accounts.owner, second_server(&accounts).await);
+    for parent in ["projects/my-project", "organizations/1"] {
+        let role = format!("{parent}/roles/puller");
+        owner.create_role(parent, "puller", &[PULL]).await.expect_status(200);
+        let name = repository_name(PROJECT, "r1");
+        let reader = accounts.create_actor_with("reader", (&role, &name)).await;
+        let registry = reader.registry_token(&["repository:my-project/r1/image:pull"]).await;
+        let everywhere = [&reader.token, &registry]
+            .map(|token| clients_everywhere(&accounts, second.as_ref(), token))
+            .concat();
+        let expect = async |status: u16| {
+            // The server that changed the role sees it at once.
+            everywhere[0].get(MANIFEST).await.expect_status(status);
+            expect_status_everywhere(&everywhere, status).await;
+        };
+        expect(200).await;
+        owner.set_role_stage(&role, "DISABLED").await;
+        expect(403).await;
+        owner.set_role_stage(&role, "DEPRECATED").await;
+        expect(200).await;
+        for (permissions, status) in [(json!([LIST]), 403), (json!([LIST, PULL]), 200)] {
+            let change = json!({ "includedPermissions": permissions });
+            owner.patch(&format!("/v1/{role}"), &change).await.expect_status(200);
+            expect(status).await;
+        }
+        owner.delete(&format!("/v1/{role}")).await.expect_status(200);
+        expect(403).await;
+        post_action(owner, &format!("{role}:undelete")).await;
+        expect(200).await;
+        owner.revoke_role(&name, &role, &reader.member()).await;
+        expect(403).await;
+    }
 }
 
 /// Nobody may do anything in a deleted project, and its accounts may do nothing elsewhere.

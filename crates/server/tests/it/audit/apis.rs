@@ -1,5 +1,6 @@
 //! Entries of Google's APIs and of the token endpoints.
 
+use meta::{Id, events};
 use proto::google::devtools::artifactregistry::v1::{
     CreateRepositoryRequest, DeleteRepositoryRequest, Repository,
 };
@@ -55,6 +56,7 @@ on_both![
     api_calls_are_recorded,
     rest_and_grpc_leave_the_same_entries,
     credential_calls_are_recorded,
+    changes_of_roles_are_recorded,
     strange_names_are_recorded_safely
 ];
 
@@ -219,6 +221,53 @@ async fn credential_calls_are_recorded(accounts: AccountServer) {
     assert!(!text.contains("hunter2") && !text.contains("a.b.c"));
     let revoked = &entry_of(&entries, "revoked")["protoPayload"];
     assert_eq!(revoked["authenticationInfo"], json!({ "principalEmail": owner.email }));
+}
+
+/// Each change of a role is in the audit log with its outcome, and each that was made is an event.
+async fn changes_of_roles_are_recorded(accounts: AccountServer) {
+    let AccountServer { server, owner, .. } = &accounts;
+    let stranger = accounts.create_actor("stranger").await;
+    let before = written_entries(server).await.len();
+    let parent = format!("projects/{PROJECT}");
+    let (role, path) = (format!("{parent}/roles/own"), format!("/v1/{parent}/roles/own"));
+    let change = json!({ "title": "Two" });
+    owner.create_role(&parent, "own", &[]).await.expect_status(200);
+    owner.create_role(&parent, "own", &[]).await.expect_status(409);
+    stranger.create_role(&parent, "other", &[]).await.expect_status(403);
+    owner.patch(&path, &change).await.expect_status(200);
+    stranger.patch(&path, &change).await.expect_status(403);
+    stranger.delete(&path).await.expect_status(403);
+    owner.delete(&path).await.expect_status(200);
+    owner.post(&format!("{path}:undelete"), &json!({})).await.expect_status(200);
+    // Reads leave no entry.
+    owner.get(&path).await.expect_status(200);
+    stranger.get(&path).await.expect_status(403);
+    let entries = written_entries(server).await.split_off(before);
+    let iam = "google.iam.admin.v1.IAM";
+    assert_eq!(
+        summarize_entries(&entries),
+        [
+            format!("{iam}.CreateRole 0 create+"),
+            format!("{iam}.CreateRole 6 create+"),
+            format!("{iam}.CreateRole 7 create-"),
+            format!("{iam}.UpdateRole 0 update+"),
+            format!("{iam}.UpdateRole 7 update-"),
+            format!("{iam}.DeleteRole 7 delete-"),
+            format!("{iam}.DeleteRole 0 delete+"),
+            format!("{iam}.UndeleteRole 0 undelete+"),
+        ]
+    );
+    for entry in [&entries[0], &entries[3], &entries[5]] {
+        assert_eq!(entry["protoPayload"]["resourceName"], role);
+        assert_eq!(entry["protoPayload"]["authorizationInfo"][0]["resource"], parent);
+    }
+    let meta = server.open_meta().await;
+    let events = meta.read(|tx| events::list_after(tx, &Id::from([0; 16]), 1_000));
+    let events = events.await.expect("readable").into_iter().map(|(_, event)| event);
+    let of_role: Vec<_> = events.filter(|event| event.resource == role).collect();
+    let actions: Vec<_> = of_role.iter().map(|event| event.action.as_str()).collect();
+    assert_eq!(actions, ["create-role", "update-role", "delete-role", "undelete-role"]);
+    assert!(of_role.iter().all(|event| event.principal == owner.member()));
 }
 
 async fn strange_names_are_recorded_safely(accounts: AccountServer) {

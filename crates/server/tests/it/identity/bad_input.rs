@@ -23,12 +23,15 @@ pub(crate) fn expect_field_named(reply: Reply, field: &str, what: &str) {
 }
 
 /// Roles that do not exist.
-const ROLES: [&str; 6] = [
+const ROLES: [&str; 9] = [
     "",
     "reader",
     "roles/none",
     "roles/artifactregistry.Reader",
     "projects/p/roles/custom",
+    "projects/my-project/roles/custom",
+    "organizations/1/roles/custom",
+    "organizations/2/roles/custom",
     "roles/artifactregistry.reader ",
 ];
 

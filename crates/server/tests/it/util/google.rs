@@ -81,6 +81,18 @@ impl GoogleClient {
         self.post(&format!("/v1/projects/{project}/serviceAccounts"), &body).await
     }
 
+    /// Creates a custom role of a project or of the organization.
+    pub(crate) async fn create_role(&self, parent: &str, id: &str, permissions: &[&str]) -> Reply {
+        let role = json!({ "title": "Own", "includedPermissions": permissions, "stage": "GA" });
+        self.post(&format!("/v1/{parent}/roles"), &json!({ "roleId": id, "role": role })).await
+    }
+
+    /// Changes the stage of a custom role: to `DISABLED`, it grants nothing.
+    pub(crate) async fn set_role_stage(&self, role: &str, stage: &str) {
+        let path = format!("/v1/{role}?updateMask=stage");
+        self.patch(&path, &json!({ "stage": stage })).await.expect_status(200);
+    }
+
     /// Makes a key, and returns its file.
     pub(crate) async fn create_key(&self, email: &str) -> AccountKey {
         let path = format!("/v1/{}/keys", account_name(email));

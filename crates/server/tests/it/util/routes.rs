@@ -53,6 +53,7 @@ impl ResourceNames {
             "serviceAccounts" => &self.account,
             "keys" => &self.key,
             "organizations" => "1",
+            "roles" => "absentRole",
             _ => "x",
         }
     }

@@ -90,7 +90,7 @@ pub(crate) fn google_cases() -> Vec<RequestCase> {
             AccessRule::Permission { permission, resource: Some(_) } => {
                 RequiredAccess::permission_on(permission, &route.resource_name(names))
             }
-            AccessRule::Open { .. } => open_method_access(route.method_name()),
+            AccessRule::Open { .. } => open_method_access(route.method_name(), &route.template),
         };
         let leaves = match route.method_name() {
             "DeleteRepository" => SideEffect::NoRepository,
@@ -120,12 +120,24 @@ pub(crate) fn google_cases() -> Vec<RequestCase> {
 }
 
 /// The access to methods that the contract leaves open. A new open method has to be added here.
-fn open_method_access(method: &str) -> RequiredAccess {
+fn open_method_access(method: &str, template: &str) -> RequiredAccess {
     let target = format!("projects/{PROJECT}/serviceAccounts/{}", account_email(TARGET));
     let on_target = |permission: &str| {
         RequiredAccess::permission_on(&format!("iam.serviceAccounts.{permission}"), &target)
     };
+    // Custom roles are for whoever may see them, and predefined roles for everybody.
+    let on_parent = |permission: &str| match template {
+        _ if template.contains("organizations/") => {
+            RequiredAccess::permission_on(permission, ORGANIZATION)
+        }
+        _ if template.contains("projects/") => {
+            RequiredAccess::permission_on(permission, &format!("projects/{PROJECT}"))
+        }
+        _ => RequiredAccess::Somebody,
+    };
     match method {
+        "ListRoles" => on_parent("iam.roles.list"),
+        "GetRole" => on_parent("iam.roles.get"),
         "GenerateAccessToken" => on_target("getAccessToken"),
         "GenerateIdToken" => on_target("getOpenIdToken"),
         "SignBlob" => on_target("signBlob"),
@@ -133,8 +145,6 @@ fn open_method_access(method: &str) -> RequiredAccess {
         "TestIamPermissions"
         | "ListProjects"
         | "GetOperation"
-        | "ListRoles"
-        | "GetRole"
         | "QueryGrantableRoles"
         | "QueryTestablePermissions" => RequiredAccess::Somebody,
         other => panic!("{other} is open, and nobody said here what it takes"),

@@ -44,6 +44,20 @@ impl Evaluator {
         self.roles.values().flatten().cloned().collect()
     }
 
+    /// Adds a custom role.
+    pub(crate) fn add_role(&mut self, role: &str, permissions: &[&str]) {
+        let permissions = permissions.iter().map(|name| (*name).to_owned()).collect();
+        self.roles.insert(role.to_owned(), permissions);
+    }
+
+    /// Returns true if a role can be granted on a resource: a custom role of a project only in its project.
+    pub(crate) fn is_grantable(role: &str, resource: &str) -> bool {
+        match role.split_once("/roles/") {
+            Some((parent, _)) => resources_above(resource).iter().any(|above| above == parent),
+            None => true,
+        }
+    }
+
     pub(crate) fn add_binding(&mut self, resource: &str, role: &str, member: &str) {
         assert!(self.roles.contains_key(role), "{role} is no role");
         self.bindings.push((resource.to_owned(), role.to_owned(), member.to_owned()));
@@ -110,7 +124,7 @@ fn resources_above(name: &str) -> Vec<String> {
                 .push(format!("projects/{project}/locations/{location}/repositories/{repository}"));
         }
         ["projects", project, ..] => above.push(format!("projects/{project}")),
-        ["organizations", "1"] => {}
+        ["organizations", "1"] | ["organizations", "1", "roles", _] => {}
         other => panic!("a name that nothing is known of: {other:?}"),
     }
     above
