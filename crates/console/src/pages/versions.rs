@@ -55,7 +55,7 @@ struct VersionEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListedVersions {
     All,
-    /// Those that no tag and no index keeps.
+    /// The versions that no tag and no index keeps.
     Untagged,
 }
 

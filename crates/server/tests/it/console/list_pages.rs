@@ -215,11 +215,13 @@ async fn pages_show_the_command_that_says_the_same(accounts: AccountServer) {
         (format!("{PAGE}/-/activity"), "--sort-by=~UPDATE_TIME".to_owned()),
         (format!("{REPOSITORY_PAGE}/-/activity"), "--sort-by=~UPDATE_TIME".to_owned()),
         (format!("{PAGE}/-/compare?a={a}&b={b}"), format!("(manifest {a})")),
-        (format!("{PAGE}/-/delete?digest={a}"), format!("@{a} --delete-tags")),
         ("/console/-/search?q=an".to_owned(), "grep -F -- an<".to_owned()),
     ] {
         let html = owner.open(&path).await;
         let (_, commands) = html.split_once("The same by command").expect(&path);
         assert!(commands.contains(&command), "{path}: {commands}");
     }
+    let plan = format!("{PAGE}/-/deletion-plan");
+    let reply = owner.submit(PAGE, &plan, &[("digest", a.as_str())]).await.expect_status(200);
+    assert!(reply.text().contains(&format!("@{a} --delete-tags")), "{reply:?}");
 }

@@ -162,7 +162,7 @@ async fn a_search_comes_to_its_end(accounts: AccountServer) {
         let page = reader.open(&from).await;
         assert!(!page.contains("/hidden/"), "{page}");
         found += own.iter().filter(|name| page.contains(&format!("/my-repo/{name}<"))).count();
-        path = next_link(&page);
+        path = link_to(&page, "next");
         pages += 1;
     }
     assert_eq!((found, pages), (own.len(), 3));
