@@ -60,7 +60,7 @@ def compare(world):
     for browser in world.browser, world.plain:
         world.open(f"{APP}?filter=1.", browser)
         select(browser, *world.releases)
-        browser.press("Compare the two selected")
+        browser.follow_button("Compare the two selected")
         assert "token" not in browser.url(), browser.url()
         assert "2 of 3 layers" in browser.text("main .message"), browser.text("main .message")
         shown = browser.text("main")
@@ -76,7 +76,7 @@ def delete(world):
         world.registry.push(CHANGES, index, "index")
         world.open(CHANGES, browser)
         select(browser, index, alone)
-        browser.press("Delete the selected")
+        browser.follow_button("Delete the selected")
         # The address holds no selection, and a comparison no token.
         expect_equal(browser.url(), world.page(f"{CHANGES}/-/deletion-plan"))
         goes = browser.texts("[aria-labelledby=goes] tbody th")
@@ -111,7 +111,7 @@ def changed_meanwhile(world):
     for browser, name in (world.browser, "came"), (world.plain, "between"):
         image, = push(world, [f"{name}-1"])
         world.open(world.version(CHANGES, image), browser)
-        browser.press("Delete…")
+        browser.follow_button("Delete…")
         world.registry.put(CHANGES, f"{name}-2", image).expect_status(201)
         browser.follow("main .danger")
         expect_equal(browser.texts("h1"), ["Changed meanwhile"])

@@ -96,7 +96,7 @@ def walk_as(world, person, kinds, forms, looks):
         walk = Walk(world, browser, world.seeds(), looks)
         if forms:
             world.open(world.version(APP, world.releases[1]), browser)
-            browser.press("Delete…")
+            browser.follow_button("Delete…")
             walk.look_at_open_page(browser.url())
         walk.expect_no_faults(*kinds)
         for page in world.version(APP, world.releases[1]), APP, f"{APP}?view=versions", f"{APP}/-/history":
@@ -128,7 +128,7 @@ def two_people(world):
     try:
         for browser in first, second:
             world.open(world.version(APP, image), browser)
-            browser.press("Delete…")
+            browser.follow_button("Delete…")
         first.follow("main .danger")
         assert first.text("main [role=status]").startswith("Deleted"), first.text("main")
         second.follow("main .danger")

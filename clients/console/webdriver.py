@@ -141,7 +141,7 @@ class Browser:
         act()
         wait_for(lambda: self.run("return !window.isLeft && document.readyState === 'complete';"))
 
-    def press(self, text):
+    def follow_button(self, text):
         """Clicks the button of the page that says the text, and that is the only one to do so."""
         selector = "main button[type=submit]"
         numbers = [number for number, found in enumerate(self.texts(selector)) if found == text]
