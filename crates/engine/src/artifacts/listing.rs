@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_entries_before_a_page_begin_at_its_first_one() {
-        let wanted = |number: &usize| RowFilter::include_if(number % 2 == 0, 1);
+        let wanted = |number: &usize| RowFilter::include_if(number.is_multiple_of(2), 1);
         let forwards = read_page(
             PageRequest { start: "50".to_owned(), limit: 10 },
             |last, step| {
