@@ -22,8 +22,8 @@ roles_are_created() {
     --arg name "projects/$project/roles/byFlags" --arg pull "$pull" --arg push "$push"
   roles create plainRole
   expect_json "$(roles describe plainRole --format=json)" '.stage == "ALPHA" and .includedPermissions == null'
-  printf 'title: By file\ndescription: Made from a file\nstage: GA\nincludedPermissions:\n- %s\n' "$pull" >$file
-  roles create by_file.1 --file=$file
+  printf 'title: By file\ndescription: Made from a file\nstage: GA\nincludedPermissions:\n- %s\n' "$pull" >"$file"
+  roles create by_file.1 --file="$file"
   expect_json "$(roles describe by_file.1 --format=json)" '.title == "By file" and .includedPermissions == [$pull]' \
     --arg pull "$pull"
   expect_refused "A role named byFlags in projects/$project already exists" roles create byFlags --title=Again
@@ -60,7 +60,7 @@ roles_come_and_go() {
   roles create passing --title=Passing --permissions="$pull" --stage=GA
   expect_output "deleted: true" roles delete passing
   output=$(roles list --format='value(name.basename())')
-  ! grep -x passing <<<"$output"
+  ! grep -x passing <<<"$output" || return 1
   roles list --show-deleted --format='value(name.basename(),deleted)' | grep "^passing$(printf '\t')True$"
   expect_refused "marked for deletion" roles create passing --permissions="$pull"
   expect_refused "marked for deletion" roles delete passing
@@ -73,9 +73,9 @@ roles_come_and_go() {
 }
 roles_are_copied() {
   local source=roles/artifactregistry.reader output
-  gcloud iam roles copy --source=$source --destination=reader.copy --dest-project="$project" 2>copy.err
+  gcloud iam roles copy --source="$source" --destination=reader.copy --dest-project="$project" 2>copy.err
   # gcloud warns of each permission that it leaves out.
-  ! grep -i warning copy.err
+  ! grep -i warning copy.err || return 1
   expect_equal "$(roles describe reader.copy --format='value(includedPermissions)')" \
     "$(gcloud iam roles describe $source --format='value(includedPermissions)')"
   gcloud iam roles copy --source=reader.copy --source-project="$project" --destination=reader.copy \
