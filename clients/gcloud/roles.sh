@@ -77,7 +77,7 @@ roles_are_copied() {
   # gcloud warns of each permission that it leaves out.
   ! grep -i warning copy.err || return 1
   expect_equal "$(roles describe reader.copy --format='value(includedPermissions)')" \
-    "$(gcloud iam roles describe $source --format='value(includedPermissions)')"
+    "$(gcloud iam roles describe "$source" --format='value(includedPermissions)')"
   gcloud iam roles copy --source=reader.copy --source-project="$project" --destination=reader.copy \
     --dest-organization=1
   output=$(gcloud iam roles describe reader.copy --organization=1 --format=json)
@@ -94,7 +94,7 @@ roles_and_permissions_are_listed() {
   grep -x roles/artifactregistry.reader grantable.txt
   grep -x "projects/$project/roles/listedRole" grantable.txt
   as_account nobody gcloud iam list-grantable-roles "$name" --format='value(name)' >grantable-to-nobody.txt
-  ! grep -F listedRole grantable-to-nobody.txt
+  ! grep -F listedRole grantable-to-nobody.txt || return 1
   gcloud iam list-grantable-roles "//cloudresourcemanager.googleapis.com/projects/$project" --format='value(name)' |
     grep -x roles/owner
 }
